@@ -1,0 +1,7 @@
+"""python -m comfyui_tandem.cli COMMAND"""
+
+import sys
+
+from . import main
+
+sys.exit(main())

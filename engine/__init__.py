@@ -1,0 +1,1 @@
+"""What Tandem computes: plain functions on plain data, with I/O at the edges."""

@@ -1,0 +1,1 @@
+"""How hints are drawn: people as coloured sticks, classes as colours, normals, depth."""

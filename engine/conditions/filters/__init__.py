@@ -1,0 +1,1 @@
+"""Detectors that are formulas: no weights, OpenCV and numpy alone."""

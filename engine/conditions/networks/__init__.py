@@ -1,0 +1,1 @@
+"""Detectors that are networks in ONNX files: how each is fed and what its output means."""

@@ -1,0 +1,223 @@
+"""A chain of ControlNets as one object that knows its nets, for the length of one run.
+
+Core calls the last net of a chain, which calls the one before it, and gets one sum. Here a chain
+is a list: every net is asked on its own, so a net that would add nothing is not called, and what
+each one says can be seen, scaled or kept before it is summed. Nothing else differs: the latents
+are those of core's chain, bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.controlnet
+from comfy.cldm.cldm import ControlNet as Network
+from comfy.controlnet import ControlBase
+from comfy.hooks import HookGroup, TransformerOptionsHook
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP, add_wrapper_with_key, get_wrappers_with_key
+from torch import Tensor
+
+from ..errors import BadInput
+from .lean_net import EncodedOnce, lean
+from .positions import FIT, Control, Fit, OwnFeature, fit_of
+
+UNROLL = "tandem_unroll"
+CORES_OWN = (
+    comfy.controlnet.ControlNet,
+    comfy.controlnet.ControlNetSD35,
+    comfy.controlnet.ControlLora,
+    comfy.controlnet.T2IAdapter,
+)
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One net of a chain.
+
+    net: our copy without those before it; a foreign one is itself, with all before it.
+    fit: what of its residuals the UNet reads, where not all.
+    """
+
+    net: Any
+    foreign: bool
+    fit: Fit | None
+    started: bool = False
+
+    def pre_run(self, model: Any, percent_to_sigma: Any) -> None:
+        if self.fit and isinstance(self.net, comfy.controlnet.ControlLora):
+            do = "give a whole ControlNet: its network is made of the model's, which lost blocks"
+            raise BadInput("ControlNet", "a Control-LoRA on a compact UNet", do)
+        self.net.pre_run(model, percent_to_sigma)
+        self.started = True
+        network = getattr(self.net, "control_model", None)
+        if self.foreign or not isinstance(network, Network):
+            return
+        if not isinstance(network.input_hint_block, EncodedOnce):
+            self.net.control_model = lean(network, self.fit)
+
+    def cleanup(self) -> None:
+        if self.started:
+            self.started = False
+            self.net.cleanup()
+            network = getattr(self.net, "control_model", None)
+            if isinstance(encoder := getattr(network, "input_hint_block", None), EncodedOnce):
+                encoder.known.clear()  # a guider that ComfyUI caches would keep them
+
+
+class ControlChain(ControlBase):
+    """What core asks in place of the chain's last net."""
+
+    def __init__(self, links: Sequence[Link], last: Any) -> None:
+        super().__init__()
+        self.links = tuple(links)
+        self.previous_controlnet = last  # not asked: other packs look there for nets of theirs
+
+    def own_residuals(
+        self, x: Tensor, t: Tensor, cond: Any, chunks: int, options: Any
+    ) -> list[tuple[Link, Control]]:
+        """What each net that acts at this step says by itself, strength applied, first net first.
+
+        Args:
+            x: [B, 4, h, w], `chunks` equal slices of a batch.
+            t: [B] sigmas.
+            cond, options: core's conds of the batch and transformer_options.
+        """
+        found: list[tuple[Link, Control]] = []
+        for link in self.links:
+            control = link.net.get_control(x, t, cond, chunks, options)
+            if control is not None:
+                found.append((link, control))
+        return found
+
+    def get_control(
+        self, x_noisy: Tensor, t: Tensor, cond: Any, batched_number: int, transformer_options: Any
+    ) -> Control | None:
+        total: Control | None = None
+        for _, control in self.own_residuals(x_noisy, t, cond, batched_number, transformer_options):
+            total = control if total is None else self.control_merge(control, total, None)
+        return total
+
+    def pre_run(self, model: Any, percent_to_timestep_function: Any) -> None:
+        for link in self.links:
+            link.pre_run(model, percent_to_timestep_function)
+
+    def cleanup(self) -> None:
+        for link in self.links:
+            link.cleanup()
+
+    def get_models(self) -> list[Any]:
+        return [model for link in self.links for model in link.net.get_models()]
+
+    def inference_memory_requirements(self, dtype: Any) -> float:
+        return sum(link.net.inference_memory_requirements(dtype) for link in self.links)
+
+
+def unroll(conds: Mapping[str, Iterable[dict[str, Any]]], fit: Fit | None) -> list[ControlChain]:
+    """Put a `ControlChain` into each cond in place of its last net; returns those made.
+
+    The conds have to be the run's own; the nets are copied. Conds that share a net go on sharing
+    it, and conds of one chain stay one batch.
+    """
+    links: dict[int, Link] = {}
+    chains: dict[int, ControlChain] = {}
+    for cond in (cond for side in conds.values() for cond in side):
+        last = cond.get("control")
+        if last is None or isinstance(last, ControlChain):
+            continue
+        if id(last) not in chains:
+            acting = [net for net in nets_of(last) if not _is_off(net)]
+            for net in acting:
+                links.setdefault(id(net), _link(net, fit))
+            chains[id(last)] = ControlChain([links[id(net)] for net in acting], last)
+        cond["control"] = chains[id(last)]
+    return list(chains.values())
+
+
+def nets_of(last: Any) -> list[Any]:
+    """The chain's nets, first net first; none before a foreign one, which asks them itself."""
+    found: list[Any] = []
+    net = last
+    while net is not None:
+        found.append(net)
+        net = net.previous_controlnet if _is_cores(net) else None
+    return found[::-1]
+
+
+def _is_cores(net: Any) -> bool:
+    """Whether core's code alone decides what it does: other packs derive, or replace methods."""
+    return type(net) in CORES_OWN and not any(hasattr(type(net), name) for name in vars(net))
+
+
+def _is_off(net: Any) -> bool:
+    return _is_cores(net) and net.strength == 0
+
+
+def _link(net: Any, fit: Fit | None) -> Link:
+    if not _is_cores(net):
+        return Link(net, foreign=True, fit=None)
+    own = copy.copy(net)  # core's own copy() forgets what it does not know
+    own.previous_controlnet = None
+    own.cond_hint = None  # of a run that was stopped
+    return Link(own, foreign=False, fit=fit)
+
+
+def unrolled_sample(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """The wrapper around core's sampling of a whole run; a second one finds nothing to do."""
+    guider = executor.class_obj
+    fit = _fit_of_run(guider)
+    chains = [] if _cuts_hints(guider) else unroll(guider.conds, fit)
+    try:
+        return executor(*args, **kwargs)
+    finally:  # core cleans up only after a run that was not stopped
+        for chain in chains:
+            chain.cleanup()
+
+
+def _cuts_hints(guider: Any) -> bool:
+    """Whether another pack cuts the nets' hints within the run: it has to find core's own nets.
+
+    Tiled Diffusion cuts them into tiles, AnimateDiff Evolved into windows of frames.
+    """
+    animated = guider.model_patcher.get_attachment("ADE_params") is not None
+    return animated or "tiled_diffusion" in guider.model_options
+
+
+def _fit_of_run(guider: Any) -> Fit | None:
+    """The model's fit. One that comes from another loader gets its own, for this run."""
+    options = guider.model_options["transformer_options"]
+    wrappers: list[Any] = get_wrappers_with_key(WrappersMP.APPLY_MODEL, FIT, options)
+    if wrappers:
+        return wrappers[0]
+    unet: Any = getattr(guider.model_patcher.model, "diffusion_model", None)
+    try:
+        fit = fit_of(unet)
+    except BadInput:  # no UNet of SD1.5's kind: nets fit as they are
+        return None
+    if fit.is_full:
+        return None
+    add_wrapper_with_key(WrappersMP.APPLY_MODEL, FIT, fit, options)
+    if unet.middle_block is None:
+        patches = options.setdefault("patches", {})
+        name = "input_block_patch_after_skip"
+        patches[name] = [*patches.get(name, []), OwnFeature.of(unet)]
+    return fit
+
+
+def unroll_runs(model: ModelPatcher) -> ModelPatcher:
+    """A clone whose runs unroll the chains of their conditioning."""
+    patched = model.clone()
+    if not patched.get_wrappers(WrappersMP.OUTER_SAMPLE, UNROLL):
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, UNROLL, unrolled_sample)
+    return patched
+
+
+def unrolling(hooks: HookGroup | None) -> HookGroup:
+    """A net's hooks, and one that brings `unrolled_sample` into every run it is in."""
+    wrappers = {WrappersMP.OUTER_SAMPLE: {UNROLL: [unrolled_sample]}}
+    group = HookGroup() if hooks is None else hooks.clone()
+    group.add(TransformerOptionsHook({"wrappers": wrappers}))
+    return group

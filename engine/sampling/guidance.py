@@ -1,0 +1,54 @@
+"""The guidance that a UNet distilled for LCM was told in training, folded into its time MLP.
+
+Such a UNet adds P e(w) to what its first time layer sees: W (t + P e(w)) + b. For a chosen w that
+is a plain bias, b + W P e(w), and the UNet is one of SD1.5's kind again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+COND_PROJ = ("time_embedding.cond_proj.weight", "time_embed.cond_proj.weight")
+KEPT = "tandem_guidance"  # attachment of the MODEL: W P, [time, width of e]
+BIAS = "diffusion_model.time_embed.0.bias"
+
+
+def keep_guidance(model: ModelPatcher, first: Tensor, projection: Tensor) -> None:
+    """Attach W P to a MODEL that nobody else has yet.
+
+    Args:
+        first: [time, base], the first time layer W.
+        projection: [base, width], P; no bias.
+    """
+    model.set_attachments(KEPT, first.float() @ projection.float())
+
+
+def has_guidance(model: ModelPatcher) -> bool:
+    return model.get_attachment(KEPT) is not None
+
+
+def set_guidance(model: ModelPatcher, guidance: float) -> None:
+    """Fold a guidance scale into a clone made for it. Needs `has_guidance`.
+
+    It takes effect when ComfyUI loads the clone; other clones keep theirs.
+    """
+    kept: Any = model.get_attachment(KEPT)
+    bias = kept @ embedded(guidance - 1, kept.shape[1])
+    model.add_patches({BIAS: ("diff", (bias,))})
+
+
+def embedded(w: float, width: int) -> Tensor:
+    """[width] float: e(w), sines before cosines of 1000 w.
+
+    Source: get_guidance_scale_embedding of diffusers' latent consistency pipelines, where w is the
+    guidance scale minus one.
+    """
+    half = width // 2
+    rates = torch.exp(-math.log(10000.0) / (half - 1) * torch.arange(half, dtype=torch.float32))
+    angles = 1000.0 * w * rates
+    return torch.cat([angles.sin(), angles.cos()])

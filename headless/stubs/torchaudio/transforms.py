@@ -1,0 +1,5 @@
+"""Stands in for the module of that name in torchaudio."""
+
+from . import __getattr__
+
+__all__ = ["__getattr__"]

@@ -1,0 +1,117 @@
+"""Pictures from captions, with and without hints: for judges, benchmarks and contact sheets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .diffusion import guided, sample_ancestral, sample_solver
+from .libraries import CLIPTextModel, ControlNetModel, UNet2DConditionModel
+from .text import encode, no_words
+from .unet import LATENT_SIDE
+from .words import token_rows
+
+GUIDANCE, STEPS = 4.5, 20
+SAMPLERS = ("ancestral", "solver")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    unet: UNet2DConditionModel
+    text: CLIPTextModel
+    autoencoder: Autoencoder
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A ControlNet, its hints [N, 3, H, W] for the N captions, and how strong."""
+
+    net: ControlNetModel
+    hints: Tensor
+    strength: float = 1.0
+
+
+def generate(
+    family: Family,
+    words: list[tuple[str, ...]],
+    seed: int,
+    *,
+    sampler: str = "ancestral",
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+    controls: tuple[Control, ...] = (),
+    batch: int = 25,
+) -> Tensor:
+    """[N, 3, 128, 128] in 0..1; picture k depends on its caption, the seed and k's batch alone."""
+    unsaid = encode(family.text, no_words().to(family.device))
+    parts: list[Tensor] = []
+    for at in range(0, len(words), batch):
+        some = words[at : at + batch]
+        tokens = torch.tensor([token_rows(each) for each in some], device=family.device)
+        generator = torch.Generator().manual_seed(seed * 100_003 + at)
+        shape = (len(some), 4, LATENT_SIDE, LATENT_SIDE)
+        noise = torch.randn(shape, generator=generator).to(family.device)
+        near = tuple(
+            Control(control.net, control.hints[at : at + batch], control.strength)
+            for control in controls
+        )
+        predict = guided(_predictor(family, near), encode(family.text, tokens), unsaid, guidance)
+        if sampler == "ancestral":
+            latents = sample_ancestral(predict, noise, steps, seed * 100_003 + at)
+        else:
+            latents = sample_solver(predict, noise, steps)
+        with torch.no_grad():
+            parts.append(family.autoencoder.decode(latents).clamp(-1, 1) / 2 + 0.5)
+    return torch.cat(parts)
+
+
+def _predictor(family: Family, controls: tuple[Control, ...]):
+    """Noise of the guided batch; ControlNets' residuals are added up, as chains in ComfyUI do."""
+
+    @torch.no_grad()
+    def predict(latents: Tensor, times: Tensor, context: Tensor) -> Tensor:
+        latents = latents.contiguous(memory_format=torch.channels_last)
+        extra: dict[str, object] = {}
+        for control in controls:
+            hints = control.hints.to(latents.device).repeat(2, 1, 1, 1)
+            down, middle = control.net(
+                latents,
+                times,
+                context,
+                controlnet_cond=hints,
+                conditioning_scale=control.strength,
+                return_dict=False,
+            )
+            if extra:
+                pairs = zip(extra["down_block_additional_residuals"], down, strict=True)
+                down = tuple(a + b for a, b in pairs)
+                middle = extra["mid_block_additional_residual"] + middle
+            extra = {
+                "down_block_additional_residuals": down,
+                "mid_block_additional_residual": middle,
+            }
+        return family.unet(latents, times, context, return_dict=False, **extra)[0]
+
+    return predict
+
+
+def contact_sheet(pictures: Tensor, path: Path, columns: int = 8) -> None:
+    """[N, 3, H, W] in 0..1 as one PNG, row by row."""
+    pixels = (pictures.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    n, height, width, _ = pixels.shape
+    rows = -(-n // columns)
+    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
+    for index, picture in enumerate(pixels):
+        y, x = divmod(index, columns)
+        sheet[y * height : (y + 1) * height, x * width : (x + 1) * width] = picture
+    Image.fromarray(sheet).save(path)
