@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from comfyui_tandem.engine.offload import known
 from comfyui_tandem.engine.offload.workers import remove_worker
 from comfyui_tandem.headless.pack import link_pack
 from comfyui_tandem.headless.session import Session, open_session
@@ -37,6 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("quick")
     # quick ones first; those in a browser last: while it is open, an event loop runs in this thread
     items.sort(key=lambda item: [bool(item.get_closest_marker(name)) for name in LAST])
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ports come again: a test's worker must not be taken for an earlier one at its address."""
+    monkeypatch.setattr(known, "_known", {})
 
 
 @pytest.fixture(scope="session")
