@@ -8,6 +8,7 @@ from pathlib import PurePath
 # Words of file names, the telling ones first, and detectors for them, the best first.
 _WORDS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("anime",), ("lineart_anime", "lineart_standard")),
+    (("mistoline", "anyline"), ("softedge_anyline", "softedge_teed")),
     (("lineart", "line"), ("lineart", "lineart_standard")),
     (
         ("softedge", "soft", "hed", "pidi", "pidinet", "teed"),
@@ -17,7 +18,11 @@ _WORDS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("scribble", "sketch"), ("scribble_hed", "scribble")),
     (("mlsd",), ("mlsd", "mlsd_small")),
     (
-        ("depth", "midas", "zoe", "leres"),
+        ("zoedepth", "zoe"),
+        ("depth_zoe", "depth_anything", "depth_midas", "depth_midas_small", "depth_fast"),
+    ),
+    (
+        ("depth", "depthanything", "midas", "leres"),
         ("depth_anything", "depth_midas", "depth_midas_small", "depth_fast"),
     ),
     (("normalbae", "bae"), ("normals_bae", "normals_fast")),
@@ -27,6 +32,7 @@ _WORDS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("mediapipe", "face"), ("face_mesh",)),
     (("shuffle",), ("shuffle",)),
     (("tile",), ("tile",)),
+    (("blur",), ("blur",)),
     (("inpaint", "inpainting"), ("inpaint",)),
     (("ip2p", "qrcode", "brightness"), ("ready",)),
     (("color", "colour"), ("colour",)),

@@ -109,6 +109,20 @@ def test_a_soft_edge_is_no_hard_one() -> None:
     assert guess_detectors("tandem_demo_edge.safetensors") == ("canny",)
 
 
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("t2iadapter_zoedepth_sd15v1.pth", "depth_zoe"),
+        ("mistoLine_rank256.safetensors", "softedge_anyline"),
+        ("kohya_controllllite_xl_blur.safetensors", "blur"),
+    ],
+)
+def test_names_of_other_families_lead_to_what_their_nets_were_trained_on(
+    name: str, first: str
+) -> None:
+    assert guess_detectors(name)[0] == first
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "", "cannyon.pth", "deep.bin"])
 def test_other_names_tell_nothing(name: str) -> None:
     assert guess_detectors(name) == ()
