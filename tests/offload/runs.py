@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from comfyui_tandem.engine.conditions import Condition, ConditionRequest, Photo, detect
-from comfyui_tandem.engine.offload import Costs, Offload, Outcome, lanes, run_lanes
+from comfyui_tandem.engine.offload import Costs, Offload, Outcome, lanes, outlook, run_lanes
 
 
 def photo(seed: int = 0, side: int = 256) -> Photo:
@@ -45,6 +45,35 @@ def check_hints(offload: Offload, outcome: Outcome) -> None:
         assert hint.condition is asked
         for picture, given in zip(hint.pictures, asked.photos, strict=True):
             np.testing.assert_array_equal(picture, detect(asked.request, given))
+
+
+LONG_S = 60.0  # until a test gives up on what takes a moment, or seconds on a busy machine
+
+
+class Gate:
+    """A detector on this machine that begins, and ends when a test lets it go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.asked: list[str] = []
+
+    def __call__(self, request: ConditionRequest, given: Photo) -> np.ndarray:
+        self.asked.append(request.detector)
+        self.begun.set()
+        assert self.go_on.wait(LONG_S)
+        return detect(request, given)
+
+
+def held_here(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Detectors on this machine end when the gate is opened."""
+    gate = Gate()
+    monkeypatch.setattr(lanes, "detect", gate)
+    return gate
+
+
+def nobody_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy this machine is, so that a fault is told before a delay is."""
+    monkeypatch.setattr(outlook, "OVERDUE_LEAST_S", LONG_S)
 
 
 def slow_here(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[str]:
