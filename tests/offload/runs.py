@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -48,6 +49,23 @@ def check_hints(offload: Offload, outcome: Outcome) -> None:
 
 
 LONG_S = 60.0  # until a test gives up on what takes a moment, or seconds on a busy machine
+
+
+def wait_until(what: Callable[[], object]) -> None:
+    ends = time.monotonic() + LONG_S
+    while not what():
+        assert time.monotonic() < ends, f"not within {LONG_S} s"
+        time.sleep(0.01)
+
+
+def threads_end() -> bool:
+    """Whether all threads of runs and requests end, sooner than a request to a silent worker."""
+    ends = time.monotonic() + LONG_S / 2
+    while time.monotonic() < ends:
+        if not any(thread.name.startswith("tandem-") for thread in threading.enumerate()):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 class Gate:

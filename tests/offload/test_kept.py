@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +35,7 @@ from comfyui_tandem.engine.offload.kept import Kept
 from comfyui_tandem.headless.worker import WorkerProcess
 
 from .relay import Relay
-from .runs import LONG_S, held_here
+from .runs import held_here, wait_until
 
 pytestmark = pytest.mark.quick
 HERE = {LOCAL: ""}
@@ -216,9 +215,7 @@ def test_what_a_stopped_run_made_is_not_made_again(monkeypatch: pytest.MonkeyPat
     with pytest.raises(Cancelled):  # as soon as one has begun
         run_lanes(offload, Costs(), kept, report=lambda _: None, cancelled=gate.begun)
     gate.go_on.set()
-    ends = time.monotonic() + LONG_S
-    while not len(kept) and time.monotonic() < ends:  # the one that had begun ends by itself
-        time.sleep(0.01)
+    wait_until(lambda: len(kept))  # the one that had begun ends by itself
     assert len(kept) == 1
     [made] = gate.asked
     outcome = go(offload, kept)

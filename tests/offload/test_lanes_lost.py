@@ -37,6 +37,7 @@ from .runs import (
     nobody_is_late,
     photo,
     run,
+    threads_end,
 )
 
 pytestmark = pytest.mark.quick
@@ -181,7 +182,7 @@ def test_cancel_while_a_detector_runs_here(monkeypatch: pytest.MonkeyPatch) -> N
     _cancel_when(gate.begun.is_set, offload)
     assert len(gate.asked) == 1 and not gate.go_on.is_set()
     gate.go_on.set()
-    assert _threads_end()
+    assert threads_end()
     assert len(gate.asked) == 1  # the one that ran has ended, none has begun
 
 
@@ -190,7 +191,7 @@ def test_cancel_while_a_worker_is_silent(entry: WorkerEntry, relay: Relay) -> No
     relay.stalled.set()
     before = len(relay.up)
     _cancel_when(lambda: len(relay.up) > before, offload)
-    assert _threads_end()  # the request was given up, not only no longer waited for
+    assert threads_end()  # the request was given up, not only no longer waited for
 
 
 def _cancel_when(is_time: Callable[[], bool], offload: Offload) -> None:
@@ -224,13 +225,4 @@ def test_no_thread_stays(entry: WorkerEntry, relay: Relay) -> None:
     offload = plan_conditions(conditions, [entry], Costs())
     for _ in range(5):
         run(offload)
-    assert _threads_end()
-
-
-def _threads_end() -> bool:
-    ends = time.monotonic() + LONG_S / 2  # sooner than a request to a silent worker
-    while time.monotonic() < ends:
-        if not any(thread.name.startswith("tandem-") for thread in threading.enumerate()):
-            return True
-        time.sleep(0.02)
-    return False
+    assert threads_end()
