@@ -21,15 +21,21 @@ log = logging.getLogger(__name__)
 SIDES_PX = (144, 416)  # of noise, which nothing compresses: 62 kB, 519 kB
 SLOW_S = 0.25  # a link that takes longer for the first is told well enough by it
 DEADLINE_S = 3.0
+FAR_S = DEADLINE_S / 4  # a longer round trip leaves the probe no time, and tells enough by itself
 ECHO = "tile"  # its hint of noise is about as large as the noise
 
 
 def probe_links(able: Sequence[tuple[WorkerEntry, Capabilities]], costs: Costs) -> None:
     """Measures links that are not known well enough, all workers at once.
 
-    What fails is left to the run, which knows what to do then.
+    What fails is left to the run, which knows what to do then. Far workers are not measured: that
+    would fail at every plan, until three failures in a row keep them out.
     """
-    unsure = [(entry, can) for entry, can in able if is_unsure(entry.alias, costs)]
+    unsure = [
+        (entry, can)
+        for entry, can in able
+        if can.round_trip_s < FAR_S and is_unsure(entry.alias, costs)
+    ]
     if not unsure:
         return
     with ThreadPoolExecutor(len(unsure), "tandem-probe") as pool:

@@ -21,7 +21,10 @@ from functools import partial
 from pathlib import Path
 from comfyui_tandem.benchmarks.parts import Part, finish
 
-folder, pause = Path(sys.argv[1]), float(sys.argv[2])
+folder, pause, runs = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+(folder / f"{os.getpid()}.up").touch()
+while len(list(folder.glob("*.up"))) < runs:  # or the first to start does it all
+    time.sleep(0.01)
 
 def make(name, done):
     with (folder / "made").open("a") as file:
@@ -40,13 +43,13 @@ def made(folder: Path) -> list[str]:
     return file.read_text().split() if file.exists() else []
 
 
-def start(folder: Path, pause: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WORK, str(folder), str(pause)]
+def start(folder: Path, pause: float, runs: int = 1) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WORK, str(folder), str(pause), str(runs)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_killed_run_goes_on_with_what_is_left(tmp_path: Path) -> None:
-    first = start(tmp_path, 0.5)
+    first = start(tmp_path, 1.0)
     until = time.monotonic() + 60
     while len(made(tmp_path)) < 3 and time.monotonic() < until:
         time.sleep(0.02)
@@ -62,7 +65,7 @@ def test_a_killed_run_goes_on_with_what_is_left(tmp_path: Path) -> None:
 
 
 def test_runs_side_by_side_share_the_work(tmp_path: Path) -> None:
-    runs = [start(tmp_path, 0.4) for _ in range(2)]
+    runs = [start(tmp_path, 0.4, 2) for _ in range(2)]
     said = {run.communicate(timeout=60)[0].strip() for run in runs}
     assert said == {"['a', 'b', 'c', 'd', 'last']"}
     assert sorted(made(tmp_path)) == ["a", "b", "c", "d", "last"]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from comfyui_tandem.headless.session import Session
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from .editor import Editor, open_editor
 
+expect.set_options(timeout=60_000)  # a busy machine draws late
 OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",

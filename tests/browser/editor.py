@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page
 PACK_FILES = "/extensions/comfyui-tandem/"
 LEFT_PX, TOP_PX, EDGE_PX = 90, 180, 80  # the editor's own panels lie there, over the graph
 
-READY = "() => globalThis.app?.vueAppReady && app.extensionManager && app.graph"
+READY = "() => globalThis.app?.vueAppReady && app.extensionManager && app.graph?._nodes.length"
+PATIENCE_MS = 120_000  # a busy machine draws late
 SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 ENDINGS = """() => {
   globalThis.tandemTestEnd = new Promise((resolve) => {
@@ -106,11 +107,10 @@ class Editor:
         """What the editor would queue."""
         return self.page.evaluate("async () => (await app.graphToPrompt()).output")
 
-    def run(self, timeout_s: float = 120.0) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Presses Run; returns the message that ended the run, with its `kind`."""
         self.page.evaluate(ENDINGS)
         self.page.get_by_test_id("queue-button").click()
-        self.page.set_default_timeout(timeout_s * 1000)
         return self.page.evaluate("() => globalThis.tandemTestEnd")
 
     def open_help(self, node_type: str) -> None:
@@ -147,6 +147,7 @@ def open_editor(browser: Browser, url: str, *, vue: bool = False) -> Generator[E
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     context.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
     page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     editor = Editor(page, url)
     page.on("pageerror", lambda error: _keep(editor, f"{error}\n{error.stack}"))
     page.on(
@@ -155,8 +156,8 @@ def open_editor(browser: Browser, url: str, *, vue: bool = False) -> Generator[E
     )
     try:
         page.goto(url)
-        page.wait_for_function(READY, timeout=60_000)
-        page.wait_for_timeout(500)  # the default graph comes after that
+        page.wait_for_function(READY)  # with the default graph, which would replace a test's
+        page.wait_for_timeout(500)  # and what comes after that
         yield editor
     finally:
         context.close()

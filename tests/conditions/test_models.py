@@ -115,7 +115,7 @@ def test_every_network_says_what_it_holds() -> None:
 def test_two_detectors_at_once_give_what_they_give_alone() -> None:
     photo, names = real_photo("couple"), ("openpose_small", "segment_small", "depth_fast")
     alone = {name: detect(ConditionRequest(name, 256), photo, real_models()) for name in names}
-    models, start = real_models(), threading.Barrier(6, timeout=10)
+    models, start = real_models(), threading.Barrier(6, timeout=60)
 
     def run(name: str) -> bool:
         start.wait()

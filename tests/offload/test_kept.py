@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from comfyui_tandem.engine.offload.kept import Kept
 from comfyui_tandem.headless.worker import WorkerProcess
 
 from .relay import Relay
+from .runs import held_here, wait_until
 
 pytestmark = pytest.mark.quick
 HERE = {LOCAL: ""}
@@ -61,7 +61,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def counted(request: ConditionRequest, given: Photo) -> np.ndarray:
         ran.append(request.detector)
-        time.sleep(0.2)  # so that a run can be stopped in the middle
         return detect(request, given)
 
     monkeypatch.setattr(lanes, "detect", counted)
@@ -209,20 +208,18 @@ def test_all_kept_is_a_run_of_nothing(asked: list[str]) -> None:
     assert asked == ["canny"]
 
 
-def test_what_a_stopped_run_made_is_not_made_again(asked: list[str]) -> None:
+def test_what_a_stopped_run_made_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same plan, as ComfyUI keeps it."""
-    kept, cancelled = KeptHints(), threading.Event()
+    kept, gate = KeptHints(), held_here(monkeypatch)
     offload = plan_conditions([condition(), condition("tile")], [], Costs(), kept)
-    cancelled.set()
-    with pytest.raises(Cancelled):
-        run_lanes(offload, Costs(), kept, report=lambda _: None, cancelled=cancelled)
-    ends = time.monotonic() + 10
-    while not len(kept) and time.monotonic() < ends:  # the one that had begun ends by itself
-        time.sleep(0.01)
+    with pytest.raises(Cancelled):  # as soon as one has begun
+        run_lanes(offload, Costs(), kept, report=lambda _: None, cancelled=gate.begun)
+    gate.go_on.set()
+    wait_until(lambda: len(kept))  # the one that had begun ends by itself
     assert len(kept) == 1
-    [made] = asked
+    [made] = gate.asked
     outcome = go(offload, kept)
-    assert sorted(asked) == ["canny", "tile"]
+    assert sorted(gate.asked) == ["canny", "tile"]
     assert {row.cond.partition(":")[2]: row.status for row in outcome.rows}[made] == "cached"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +24,21 @@ from comfyui_tandem.engine.offload import (
     plan_conditions,
     run_lanes,
 )
+from comfyui_tandem.engine.offload.edge_lane import LEAST_DEADLINE_S
 from comfyui_tandem.headless.worker import WorkerProcess
 
 from .relay import BROKEN, GARBAGE, PAGE, QUEUE_FULL, Relay
-from .runs import at_edge, check_hints, condition, photo, run, slow_here
+from .runs import (
+    LONG_S,
+    at_edge,
+    check_hints,
+    condition,
+    held_here,
+    nobody_is_late,
+    photo,
+    run,
+    threads_end,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -64,7 +76,8 @@ def test_a_worker_that_lies(entry: WorkerEntry, relay: Relay, lie: bytes) -> Non
     lost(offload, run(offload))
 
 
-def test_a_full_worker(entry: WorkerEntry, relay: Relay) -> None:
+def test_a_full_worker(entry: WorkerEntry, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_is_late(monkeypatch)
     offload = planned_at_edge(entry, 22)
     relay.lie = QUEUE_FULL
     outcome = run(offload)
@@ -77,7 +90,7 @@ def test_a_worker_that_falls_silent(entry: WorkerEntry, relay: Relay) -> None:
     relay.stalled.set()
     began = time.monotonic()
     outcome = run(offload)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < LEAST_DEADLINE_S / 2  # long before its requests would end
     lost(offload, outcome)
     assert "slower than planned" in outcome.warnings[0]
 
@@ -164,28 +177,38 @@ def test_a_wrong_parameter_is_the_users_to_mend(entry: WorkerEntry) -> None:
 
 
 def test_cancel_while_a_detector_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = slow_here(monkeypatch, 2.0)
+    gate = held_here(monkeypatch)
     offload = plan_conditions([condition("canny"), condition("tile")], [], Costs())
-    _cancel_soon(offload)
-    assert len(asked) == 1
-    time.sleep(2.0)
-    assert len(asked) == 1  # the one that ran has ended, none has begun
+    _cancel_when(gate.begun.is_set, offload)
+    assert len(gate.asked) == 1 and not gate.go_on.is_set()
+    gate.go_on.set()
+    assert threads_end()
+    assert len(gate.asked) == 1  # the one that ran has ended, none has begun
 
 
 def test_cancel_while_a_worker_is_silent(entry: WorkerEntry, relay: Relay) -> None:
     offload = plan_conditions([condition("canny", photo(30), where="edge")], [entry], Costs())
     relay.stalled.set()
-    _cancel_soon(offload)
-    assert _threads_end()  # the request was given up, not only no longer waited for
+    before = len(relay.up)
+    _cancel_when(lambda: len(relay.up) > before, offload)
+    assert threads_end()  # the request was given up, not only no longer waited for
 
 
-def _cancel_soon(offload: Offload) -> None:
-    cancelled = threading.Event()
-    threading.Timer(0.3, cancelled.set).start()
-    began = time.monotonic()
+def _cancel_when(is_time: Callable[[], bool], offload: Offload) -> None:
+    """The run must end by that, long before anything in it gives up by itself."""
+    cancelled, began = threading.Event(), time.monotonic()
+
+    def cancel() -> None:
+        while not is_time() and time.monotonic() < began + LONG_S / 2:
+            time.sleep(0.01)
+        cancelled.set()
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
     with pytest.raises(Cancelled):
         run_lanes(offload, Costs(), report=lambda _: None, cancelled=cancelled)
-    assert 0.3 <= time.monotonic() - began < 0.8
+    canceller.join()
+    assert is_time() and time.monotonic() < began + LONG_S / 2
 
 
 def test_an_error_of_the_caller_ends_the_run(entry: WorkerEntry) -> None:
@@ -202,13 +225,4 @@ def test_no_thread_stays(entry: WorkerEntry, relay: Relay) -> None:
     offload = plan_conditions(conditions, [entry], Costs())
     for _ in range(5):
         run(offload)
-    assert _threads_end()
-
-
-def _threads_end() -> bool:
-    ends = time.monotonic() + 2
-    while time.monotonic() < ends:
-        if not any(thread.name.startswith("tandem-") for thread in threading.enumerate()):
-            return True
-        time.sleep(0.02)
-    return False
+    assert threads_end()

@@ -14,6 +14,8 @@ from comfyui_tandem.engine.offload.costs import PRIOR_BYTES_PER_S
 from comfyui_tandem.headless.line import Line
 from comfyui_tandem.headless.worker import WorkerProcess
 
+from .relay import Relay
+
 pytestmark = pytest.mark.quick
 RATE, DELAY_S = 2.5e6, 0.01
 
@@ -56,6 +58,17 @@ def test_a_probe_of_a_slow_link_stops_after_its_first_piece(entry: WorkerEntry) 
         costs.observe_transfer = noted  # type: ignore[method-assign]
         plan_conditions([condition()], [replace(entry, url=line.url)], costs)
         assert len(sizes) == 2 and max(sizes) < 100_000, "one piece up, one down"
+
+
+def test_a_far_worker_is_not_probed_again_and_again(entry: WorkerEntry) -> None:
+    """Its round trip of over a second says enough; a probe would not end in time."""
+    costs = Costs()
+    with Line(entry.url, RATE, RATE, delay_s=0.75) as line, Relay(line.url) as relay:
+        for _ in range(2):
+            offload = plan_conditions([condition()], [replace(entry, url=relay.url)], costs)
+            assert offload.notes == ()
+            assert offload.instance.workers[0].latency_s > 0.5
+        assert relay.puts() == 0
 
 
 def test_what_stays_here_probes_nothing(entry: WorkerEntry, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from comfyui_tandem.engine.offload.client import WorkerClient
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from .conftest import BEARER, TOKEN, Running, make_photo, spawn, wait_until, worker_process
+from .conftest import BEARER, LONG_S, TOKEN, Running, make_photo, spawn, wait_until, worker_process
 from .odd_worker import odd_worker
 from .test_gate import JSON, exchange
 from .test_signals import upload
@@ -79,7 +79,7 @@ def test_no_request_in_a_request_is_served(
 def test_broken_body_is_one_line_in_the_log(running: Running, data: bytes) -> None:
     before = len(running.log.read_text())
     assert len(statuses(exchange(running.port, data))) == 1
-    assert requests.get(f"{running.url}/v1/health/live", timeout=5).status_code == 200
+    assert requests.get(f"{running.url}/v1/health/live", timeout=LONG_S).status_code == 200
     assert running.log.read_text()[before:].count("\n") <= 1
 
 
@@ -90,7 +90,7 @@ def test_upload_that_ends_early_leaves_nothing(running: Running, size: str) -> N
     start = b"30\r\n" if size == CHUNKED else b""
     exchange(running.port, with_body("PUT", f"/v1/blobs/{blob}", start + body, size))
     wait_until(lambda: "tandem_photo_bytes_incoming 0\n" in metrics(running))
-    head = requests.head(f"{running.url}/v1/blobs/{blob}", headers=BEARER, timeout=5)
+    head = requests.head(f"{running.url}/v1/blobs/{blob}", headers=BEARER, timeout=LONG_S)
     assert head.status_code == 404
     assert running.log.read_text()[before:].count("\n") <= 1
 
@@ -125,7 +125,7 @@ def test_damaged_requests_never_stop_the_worker(
         data[place : place + count] = piece
     for status in statuses(exchange(running.port, bytes(data))):
         assert status[:1] in (b"1", b"2", b"4")
-    assert requests.get(f"{running.url}/v1/health/live", timeout=5).status_code == 200
+    assert requests.get(f"{running.url}/v1/health/live", timeout=LONG_S).status_code == 200
     assert "Traceback" not in running.log.read_text()
 
 
@@ -145,12 +145,12 @@ def crowd(connect: Callable[[], socket.socket], count: int, data: bytes, stack: 
 )
 def test_strangers_cannot_keep_all_places(running: Running, data: bytes) -> None:
     def connect() -> socket.socket:
-        return socket.create_connection(("127.0.0.1", running.port), timeout=5)
+        return socket.create_connection(("127.0.0.1", running.port), LONG_S)
 
     with ExitStack() as stack:
         crowd(connect, ConnectionLimits().an_address + 3, data, stack)
         time.sleep(0.3)  # until all heads are read: who has none yet would have to go
-        assert requests.get(f"{running.url}/v1/health/live", timeout=5).status_code == 200
+        assert requests.get(f"{running.url}/v1/health/live", timeout=LONG_S).status_code == 200
 
 
 @pytest.mark.slow
@@ -161,13 +161,13 @@ def test_tls_connections_that_do_not_hang_up_make_room(tmp_path: Path) -> None:
     with worker_process(tmp_path / "log", *arguments) as worker, ExitStack() as stack:
 
         def connect() -> socket.socket:
-            plain = socket.create_connection(("127.0.0.1", worker.port), timeout=5)
+            plain = socket.create_connection(("127.0.0.1", worker.port), LONG_S)
             return trusting.wrap_socket(plain, server_hostname="localhost")
 
         data = HEALTH + b"Connection: close\r\n\r\n"
         crowd(connect, ConnectionLimits().an_address + 3, data, stack)
         url = f"https://localhost:{worker.port}/v1/health/live"
-        assert requests.get(url, timeout=5, verify=str(cert)).status_code == 200
+        assert requests.get(url, timeout=LONG_S, verify=str(cert)).status_code == 200
 
 
 def asked(worker: Running, name: str, resolution: int = 64) -> bytes:
@@ -178,18 +178,18 @@ def asked(worker: Running, name: str, resolution: int = 64) -> bytes:
 
 
 def metrics(worker: Running) -> str:
-    return requests.get(f"{worker.url}/v1/metrics", headers=BEARER, timeout=9).text
+    return requests.get(f"{worker.url}/v1/metrics", headers=BEARER, timeout=LONG_S).text
 
 
 @pytest.mark.slow
 def test_client_that_asks_on_and_leaves_frees_the_child(tmp_path: Path) -> None:
     """A second request before the first one's answer stopped the reading, and hid the leaving."""
     with odd_worker(tmp_path / "log") as worker:
-        with socket.create_connection(("127.0.0.1", worker.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", worker.port), LONG_S) as connection:
             connection.sendall(asked(worker, "hang"))
             wait_until(lambda: "tandem_tasks_running 1" in metrics(worker))
             connection.sendall(HEALTH + b"\r\n")
-        wait_until(lambda: "tandem_tasks_running 0" in metrics(worker), 30)
+        wait_until(lambda: "tandem_tasks_running 0" in metrics(worker))
         assert "Traceback" not in worker.log.read_text(errors="replace")
 
 
@@ -201,7 +201,7 @@ def test_junk_in_the_middle_of_an_answer_ends_it(tmp_path: Path) -> None:
         deaf.sendall(asked(worker, "heavy", 2048))
         assert deaf.recv(12) == b"HTTP/1.1 200"
         deaf.sendall(b"junk\r\n\r\n")
-        wait_until(lambda: "tandem_answer_bytes 0\n" in metrics(worker), 30)
+        wait_until(lambda: "tandem_answer_bytes 0\n" in metrics(worker))
         time.sleep(0.1)  # for a log that should stay empty
         assert "Traceback" not in worker.log.read_text(errors="replace")
 
@@ -245,7 +245,7 @@ def test_more_connections_than_files_are_crowded_out(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FEW_FILES]
     with spawn(command, tmp_path / "log", {"T": TOKEN}) as worker, ExitStack() as stack:
         for _ in range(300):
-            stack.enter_context(socket.create_connection(("127.0.0.1", worker.port), timeout=5))
+            stack.enter_context(socket.create_connection(("127.0.0.1", worker.port), LONG_S))
         client = WorkerClient(worker.entry)
         request = ConditionRequest("canny", 64)
         client.preprocess(request, make_photo(), cancelled=threading.Event(), deadline_s=20)

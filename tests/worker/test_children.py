@@ -16,11 +16,11 @@ from comfyui_tandem.edge_worker.frames import BrokenPipe
 from comfyui_tandem.edge_worker.pool import LONGEST_PAUSE_S
 from comfyui_tandem.edge_worker.settings import Settings
 
-from .conftest import BEARER, ODD_CHILD, TOKEN, InProcess, alive, in_process, make_photo
+from .conftest import BEARER, LONG_S, ODD_CHILD, TOKEN, InProcess, alive, in_process, make_photo
 from .test_routes import problem, send
 
 pytestmark = pytest.mark.slow  # each starts children of its own
-SETTINGS = Settings(token=TOKEN, child_program=ODD_CHILD, task_seconds=20, slots=1)
+SETTINGS = Settings(token=TOKEN, child_program=ODD_CHILD, task_seconds=LONG_S, slots=1)
 
 
 def run(test, settings: Settings = SETTINGS) -> None:
@@ -31,14 +31,14 @@ def run(test, settings: Settings = SETTINGS) -> None:
     asyncio.run(inner())
 
 
-async def ask(worker: InProcess, name: str, blob: str, deadline_s: float = 20, call: str = ""):
+async def ask(worker: InProcess, name: str, blob: str, deadline_s: float = LONG_S, call: str = ""):
     headers = {**BEARER, "Tandem-Deadline": str(deadline_s)}
     headers |= {"Tandem-Job": call} if call else {}
     wanted = {"photo_sha256": blob, "resolution": 64}
     return await worker.client.post(f"/v1/preprocess/{name}", json=wanted, headers=headers)
 
 
-async def until(what, timeout_s: float = 10.0) -> None:
+async def until(what, timeout_s: float = LONG_S) -> None:
     began = time.monotonic()
     while not what():
         assert time.monotonic() - began < timeout_s
@@ -70,36 +70,34 @@ def test_hang_ends_at_its_deadline_and_the_spare_takes_over() -> None:
         blob = await send(worker, make_photo())
         await until(lambda: worker.service.pool.live == 2)
         before = {*worker.service.pool.idle_pids}
-        began = time.monotonic()
         answer = await ask(worker, "hang", blob, deadline_s=0.5)
-        assert problem(answer) == "deadline" and time.monotonic() - began < 1.5
-        began = time.monotonic()
-        await still_works(worker, blob)  # by the spare: no start to wait for
-        assert time.monotonic() - began < 0.5
+        assert problem(answer) == "deadline"
+        await still_works(worker, blob)
+        assert worker.service.pool.idle_pids[-1] in before  # the spare: no start to wait for
         await until(lambda: worker.service.pool.live == 2)
         assert len(before & {*worker.service.pool.idle_pids}) == 1
 
     run(test)
 
 
-def test_cancel_frees_the_child_within_a_second() -> None:
+def test_cancel_frees_the_child_at_once() -> None:
+    """Within a second, as its benchmark measures; here, long before its deadline would."""
+
     async def test(worker: InProcess) -> None:
         blob = await send(worker, make_photo())
-        pool, waits = worker.service.pool, []
+        pool = worker.service.pool
         for number in range(10):
             call = f"{number:032x}"
             asking = asyncio.create_task(ask(worker, "hang", blob, call=call))
             await until(lambda: pool.busy_pids and worker.service.line.running)
             [pid] = pool.busy_pids
             await asyncio.sleep(0.01)
-            began = time.monotonic()
-            answer = await worker.client.delete(f"/v1/jobs/{call}", headers=BEARER)
-            waits.append(time.monotonic() - began)
+            deleting = worker.client.delete(f"/v1/jobs/{call}", headers=BEARER)
+            answer = await asyncio.wait_for(deleting, LONG_S / 2)
             assert answer.json()["state"] == "cancelled"
             assert not alive(pid) or pid in pool.idle_pids  # killed, or stopped by itself
             assert problem(await asking) == "cancelled"
             assert worker.service.line.running == 0
-        assert max(waits) <= 1.0, waits
 
     run(test)
 
@@ -118,6 +116,7 @@ def test_memory_cap_ends_one_task() -> None:
 def test_foreign_error_keeps_its_text() -> None:
     async def test(worker: InProcess) -> None:
         blob = await send(worker, make_photo())
+        await until(lambda: worker.service.pool.live == 2)
         answer = await ask(worker, "wrong", blob)
         assert problem(answer) == "detector_failed"
         assert "RuntimeError" in answer.text and "secret" not in answer.text
@@ -139,7 +138,7 @@ def test_library_that_prints_does_not_break_the_pipe() -> None:
 def test_child_that_talks_nonsense_is_killed() -> None:
     async def test(worker: InProcess) -> None:
         blob = await send(worker, make_photo())
-        answer = await ask(worker, "liar", blob, deadline_s=10)
+        answer = await ask(worker, "liar", blob)
         assert problem(answer) == "worker_crashed"
         await still_works(worker, blob)
 
@@ -232,7 +231,7 @@ def test_children_that_end_after_getting_ready_are_started_ever_more_rarely(tmp_
 
     async def test(worker: InProcess) -> None:
         pool = worker.service.pool
-        await until(lambda: pool._pause_s() >= 0.4, 30)
+        await until(lambda: pool._pause_s() >= 0.4)
         started = pool.started
         await asyncio.sleep(1.5)
         assert pool.started - started <= 4  # each of the two slots waits 0.4 s, 0.8 s, ...
@@ -273,9 +272,7 @@ def test_queue_is_bounded_and_deadline_is_refused_at_once() -> None:
         assert (await ask(worker, "slow", blob)).status_code == 200  # now its price is known
         late = await ask(worker, "slow", blob, deadline_s=0.1)
         assert problem(late) == "deadline"
-        began = time.monotonic()
         answers = await asyncio.gather(*(ask(worker, "slow", blob) for _ in range(6)))
-        assert time.monotonic() - began < 2.5
         codes = sorted(answer.status_code for answer in answers)
         assert codes.count(429) >= 3 and codes.count(200) >= 2
         full = next(answer for answer in answers if answer.status_code == 429)

@@ -9,7 +9,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -20,11 +19,12 @@ from comfyui_tandem.engine.offload.workers import WorkerEntry
 from comfyui_tandem.engine.wire.codecs import encode_hint
 from urllib3.connection import HTTPConnection
 
-from .conftest import TOKEN, make_photo
+from .conftest import LONG_S, TOKEN, make_photo, wait_until
 from .liar import Answer, lying, problem, raw, reply
 from .test_gate import png_bomb
 
 NEVER = threading.Event()
+SILENT_S = 20.0
 CAPABILITIES = {
     "api": "v1", "version": "0.1.0", "min_client": "0.1.0", "instance": "i", "slots": 1,
     "detectors": {"canny": {"state": "loaded", "seconds": None, "seconds_per_mpixel": 0.1}},
@@ -67,7 +67,7 @@ def reset(connection: socket.socket, _: str) -> None:
 
 
 def silent(connection: socket.socket, _: str) -> None:
-    connection.settimeout(10)
+    connection.settimeout(SILENT_S)
     connection.recv(1)
 
 
@@ -118,10 +118,9 @@ def test_lying_capabilities(lie: str) -> None:
 
     with lying({"GET ": and_close}) as liar:
         client = client_of(liar.url)
-        began = time.monotonic()
+        patience_s = 0.7 if code == "deadline" else 10.0  # else a busy machine looks like one
         with pytest.raises(WorkerFailed) as caught:
-            client.capabilities(timeout_s=0.7)
-        assert time.monotonic() - began < 1.5
+            client.capabilities(timeout_s=patience_s)
         assert caught.value.code == code, caught.value
         assert TOKEN not in str(caught.value) and str(caught.value).isprintable()
         client.close()
@@ -174,10 +173,9 @@ def test_lying_hints(lie: str) -> None:
     answer, code = HINT_LIES[lie]
     with lying({**HELD, "POST ": answer}) as liar:
         client = client_of(liar.url)
-        began = time.monotonic()
+        patience_s = 1.0 if lie == "stalled" else 10.0
         with pytest.raises(WorkerFailed) as caught:
-            client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=1)
-        assert time.monotonic() - began < 2
+            client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=patience_s)
         assert caught.value.code == code, caught.value
         assert sum(asked.startswith("POST") for asked in liar.asked) == 1  # not tried again
         client.close()
@@ -240,7 +238,7 @@ def good(connection: socket.socket, what: str) -> None:
 def test_what_can_be_tried_again_is(first: Answer, posts: int) -> None:
     with lying({**HELD, "PUT ": reply(b"{}", 201), "POST ": counted([first, good])}) as liar:
         client = client_of(liar.url)
-        answer = client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=5)
+        answer = client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=LONG_S)
         np.testing.assert_array_equal(answer.picture, HINT)
         assert (answer.compute_s, answer.queue_s) == (0.04125, 0.0035)
         assert sum(asked.startswith("POST") for asked in liar.asked) == posts
@@ -251,14 +249,14 @@ def test_at_most_two_retries_and_none_after_the_deadline() -> None:
     with lying({**HELD, "POST ": problem("queue_full", 429)}) as liar:
         client = client_of(liar.url)
         with pytest.raises(WorkerFailed):
-            client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=5)
+            client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=LONG_S)
         assert sum(asked.startswith("POST") for asked in liar.asked) == 3
+        client.close()
     with lying({**HELD, "POST ": problem("queue_full", 429, Retry_After="99999")}) as liar:
         client = client_of(liar.url)
-        began = time.monotonic()
-        with pytest.raises(WorkerFailed):
-            client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=5)
-        assert time.monotonic() - began < 1
+        with pytest.raises(WorkerFailed, match="queue_full"):  # at once: that pause ends too late
+            client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=LONG_S)
+        assert sum(asked.startswith("POST") for asked in liar.asked) == 1
         client.close()
 
 
@@ -296,7 +294,7 @@ def test_worker_that_never_computes_is_paused(hint: Answer) -> None:
         for _ in range(5):
             with pytest.raises(WorkerFailed) as caught:
                 client.capabilities()
-                client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=2)
+                client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=LONG_S)
             codes.append(caught.value.code)
         assert "paused" not in codes[:2] and codes[3:] == ["paused"] * 2, codes
         client.close()
@@ -308,7 +306,7 @@ def test_claimed_seconds_are_at_most_those_that_passed() -> None:
     with lying({**HELD, "POST ": hint}) as liar:
         client = client_of(liar.url)
         began = time.monotonic()
-        answer = client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=5)
+        answer = client.preprocess(REQUEST, PHOTO, cancelled=NEVER, deadline_s=LONG_S)
         assert 0 < answer.compute_s + answer.queue_s <= time.monotonic() - began
         assert answer.down.seconds >= 0
         client.close()
@@ -323,7 +321,7 @@ def test_thin_noise_fits_under_the_cap(channels: str) -> None:
     assert noise.size > 32 * 64**2 * 3 // 4 - 1 or channels == "canny"
     with lying({**HELD, "POST ": reply(encode_hint(noise), kind="image/png")}) as liar:
         client = client_of(liar.url)
-        answer = client.preprocess(request, thin, cancelled=NEVER, deadline_s=5)
+        answer = client.preprocess(request, thin, cancelled=NEVER, deadline_s=LONG_S)
         np.testing.assert_array_equal(answer.picture, noise)
         client.close()
 
@@ -339,7 +337,7 @@ def test_cancel_while_connecting_sends_nothing(
 
     def slow(connection: object) -> None:
         entered.set()
-        go_on.wait(5)
+        go_on.wait(2 * LONG_S)
         HTTPConnection.connect(connection)  # type: ignore[arg-type]
 
     monkeypatch.setattr(kind.__mro__[1], "connect", slow)
@@ -348,17 +346,17 @@ def test_cancel_while_connecting_sends_nothing(
 
         def upload() -> None:
             with pytest.raises(Cancelled):
-                client.upload(PHOTO, cancelled=cancelled, deadline_s=9)
+                client.upload(PHOTO, cancelled=cancelled, deadline_s=3 * LONG_S)
 
         run = threading.Thread(target=upload)
         run.start()
-        assert entered.wait(5)
+        assert entered.wait(LONG_S)
         cancelled.set()
-        run.join(1)
-        assert not run.is_alive()
+        run.join(LONG_S)
+        assert not run.is_alive()  # while the connection is still being made
         monkeypatch.setattr(kind.__mro__[1], "connect", connect)
         go_on.set()
-        wait_for(lambda: not any(one.name == "tandem-call" for one in threading.enumerate()))
+        wait_until(lambda: not any(one.name == "tandem-call" for one in threading.enumerate()))
         assert liar.asked == []
         client.close()
 
@@ -368,7 +366,7 @@ def test_upload_that_is_cut() -> None:
     with lying({"HEAD ": reply(status=404), "PUT ": nothing, "cut": nothing}) as liar:
         client = client_of(liar.url)
         with pytest.raises(WorkerFailed) as caught:
-            client.upload(Photo(noise), cancelled=NEVER, deadline_s=3)
+            client.upload(Photo(noise), cancelled=NEVER, deadline_s=LONG_S)
         assert caught.value.code in ("broken_link", "paused")
         client.close()
 
@@ -381,43 +379,34 @@ def slow_body(connection: socket.socket, _: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answers",
+    ("point", "answers"),
     [
-        {"HEAD ": silent},
-        {"HEAD ": reply(status=404), "PUT ": silent},
-        {**HELD, "POST ": silent},
-        {**HELD, "POST ": slow_body},
-        {**HELD, "POST ": problem("queue_full", 429, Retry_After="3")},
+        ("HEAD", {"HEAD ": silent}),
+        ("PUT", {"HEAD ": reply(status=404), "PUT ": silent}),
+        ("POST", {**HELD, "POST ": silent}),
+        ("POST", {**HELD, "POST ": slow_body}),
+        ("POST", {**HELD, "POST ": problem("queue_full", 429, Retry_After="60")}),
     ],
     ids=["head", "upload", "computing", "download", "pause"],
 )
-def test_cancel_at_each_point(answers: dict[str, Answer]) -> None:
+def test_cancel_at_each_point(point: str, answers: dict[str, Answer]) -> None:
     with lying({"DELETE ": reply(b"{}"), **answers}) as liar:
         client, cancelled = client_of(liar.url), threading.Event()
-        ends: list[float] = []
 
         def run() -> None:
             with pytest.raises(Cancelled):
-                client.preprocess(REQUEST, PHOTO, cancelled=cancelled, deadline_s=20)
-            ends.append(time.monotonic())
+                client.preprocess(REQUEST, PHOTO, cancelled=cancelled, deadline_s=5 * LONG_S)
 
         before = threading.active_count()
         thread = threading.Thread(target=run)
         thread.start()
-        time.sleep(0.3)
-        began = time.monotonic()
+        wait_until(lambda: any(asked.startswith(point) for asked in liar.asked))
+        time.sleep(0.2)  # for what follows the question
         cancelled.set()
-        thread.join(5)
-        assert ends[0] - began < 0.5
-        wait_for(lambda: threading.active_count() <= before + 2)  # no thread stays in its read
+        thread.join(SILENT_S / 2)  # neither the answer nor the pause comes so soon
+        assert not thread.is_alive()
+        wait_until(lambda: threading.active_count() <= before + 2)  # no thread stays in its read
         client.close()
-
-
-def wait_for(what: Callable[[], bool], timeout_s: float = 3.0) -> None:
-    ends = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
 
 
 def test_wrong_hash_is_the_clients_own() -> None:

@@ -50,7 +50,7 @@ def test_serving_process_imports_no_torch_cv2_or_comfyui() -> None:
         "        print(sorted({'torch', 'cv2', 'onnxruntime', 'comfy'} & set(sys.modules)))\n"
         "asyncio.run(up())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
@@ -118,7 +118,7 @@ def test_command_runs_from_a_bare_clone(tmp_path: Path) -> None:
         assert '"ready": true' in line, (tmp_path / "log").read_text()
     finally:
         process.terminate()
-        process.communicate(timeout=15)
+        process.communicate(timeout=60)
 
 
 # Packages from site-packages, but not the editable install of this one: as after a plain clone.

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import requests
 from comfyui_tandem.edge_worker.guard import ConnectionLimits
+from comfyui_tandem.edge_worker.settings import Settings
 from comfyui_tandem.engine.wire.codecs import encode_photo
 
-from .conftest import BEARER, TOKEN, Running, make_photo, wait_until, worker_process
+from .conftest import BEARER, LONG_S, TOKEN, Running, make_photo, wait_until, worker_process
 from .odd_worker import odd_worker
 
 LIMITS = ConnectionLimits()
@@ -30,29 +31,28 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Running]:
 
 
 def connect(worker: Running, data: bytes = b"") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", worker.port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", worker.port), LONG_S)
     connection.sendall(data)
     return connection
 
 
-def seconds_until_closed(
-    connection: socket.socket, drip: bytes = b"", pause_s: float = 1.0
-) -> float:
-    """Until the worker ends the connection, with one more drip now and then."""
+def seconds_until_closed(worker: Running, start: bytes, drip: bytes) -> float:
+    """From connecting until the worker ends the connection, with one more drip a second."""
     began = time.monotonic()
-    connection.settimeout(pause_s)
-    while time.monotonic() - began < 20:
-        try:
-            if connection.recv(4096) == b"":
+    with connect(worker, start) as connection:
+        connection.settimeout(1.0)
+        while time.monotonic() - began < LONG_S:
+            try:
+                if connection.recv(4096) == b"":
+                    break
+            except TimeoutError:
+                pass
+            except ConnectionResetError:
                 break
-        except TimeoutError:
-            pass
-        except ConnectionResetError:
-            break
-        try:
-            connection.sendall(drip)
-        except OSError:
-            break
+            try:
+                connection.sendall(drip)
+            except OSError:
+                break
     return time.monotonic() - began
 
 
@@ -75,12 +75,11 @@ def test_slow_connections_are_closed_in_time(running: Running) -> None:
 
     def measure(case: tuple[bytes, bytes, float]) -> float:
         start, drip, _ = case
-        with connect(running, start) as connection:
-            return seconds_until_closed(connection, drip)
+        return seconds_until_closed(running, start, drip)
 
     with ThreadPoolExecutor(len(cases)) as pool:
         for case, seconds in zip(cases, pool.map(measure, cases), strict=True):
-            assert case[2] - 0.6 <= seconds <= case[2] + 2.5, (case[0][:20], seconds)
+            assert case[2] - 0.1 <= seconds <= case[2] + 20, (case[0][:20], seconds)
 
 
 @pytest.mark.slow
@@ -95,64 +94,66 @@ def test_slow_but_steady_upload_and_idle_keep_alive_pass(running: Running) -> No
 
     with requests.Session() as session:
         url = f"{running.url}/v1/blobs/{blob}"
-        assert session.put(url, data=body(), headers=BEARER, timeout=20).status_code == 201
+        assert session.put(url, data=body(), headers=BEARER, timeout=LONG_S).status_code == 201
         [connection] = list(session.get_adapter(url).poolmanager.pools._container.values())
         time.sleep(LIMITS.head_s + 1)
-        assert session.head(url, headers=BEARER, timeout=5).status_code == 200
+        assert session.head(url, headers=BEARER, timeout=LONG_S).status_code == 200
         assert connection.num_connections == 1  # still the first one
 
 
 @pytest.mark.slow
-def test_500_slow_connections_do_not_stop_a_normal_request(running: Running) -> None:
+def test_500_slow_connections_do_not_stop_a_normal_request(tmp_path: Path) -> None:
+    """None of them is closed for its slowness meanwhile, however long this takes."""
     starts = [b"", b"GET / HTTP/1.1\r\nX: ", UPLOAD]
-    with ExitStack() as stack:
+    patient = {"head_s": 9 * LONG_S, "body_grace_s": 9 * LONG_S}
+    with odd_worker(tmp_path / "log", limits=patient, spare=False) as worker, ExitStack() as stack:
+
+        def ask(path: str) -> str:
+            answer = requests.get(worker.url + path, headers=BEARER, timeout=LONG_S)
+            assert answer.status_code == 200
+            return answer.text
+
+        slow = stack.enter_context(ExitStack())
         for number in range(500):
-            stack.enter_context(connect(running, starts[number % 3]))
+            slow.enter_context(connect(worker, starts[number % 3]))
         for _ in range(5):
-            began = time.monotonic()
-            answer = requests.get(f"{running.url}/v1/capabilities", headers=BEARER, timeout=5)
-            assert answer.status_code == 200 and time.monotonic() - began < 1
+            ask("/v1/capabilities")
         for _ in range(300):  # over the limit of an address: silent ones have to go
-            stack.enter_context(connect(running))
-        answer = requests.get(f"{running.url}/v1/metrics", headers=BEARER, timeout=5)
-        assert 'reason="crowded_out"' in answer.text
-    wait_s = LIMITS.head_s + 2
-    ends = time.monotonic() + wait_s
-    while time.monotonic() < ends:
-        text = requests.get(f"{running.url}/v1/metrics", headers=BEARER, timeout=5).text
-        if "tandem_photo_bytes_incoming 0" in text:
-            return
-        time.sleep(0.1)
-    raise AssertionError("uploads of gone clients still hold their room")
+            slow.enter_context(connect(worker))
+        assert 'reason="crowded_out"' in ask("/v1/metrics")
+        assert "tandem_photo_bytes_incoming 0\n" not in ask("/v1/metrics")
+        slow.close()  # those who have left hold no room
+        wait_until(lambda: "tandem_photo_bytes_incoming 0\n" in ask("/v1/metrics"))
 
 
 @pytest.mark.slow
 def test_200_clients_all_get_an_answer(running: Running) -> None:
     data = encode_photo(make_photo().pixels, "webp")
     blob = hashlib.sha256(data).hexdigest()
-    requests.put(f"{running.url}/v1/blobs/{blob}", data=data, headers=BEARER, timeout=9)
+    requests.put(f"{running.url}/v1/blobs/{blob}", data=data, headers=BEARER, timeout=LONG_S)
     together = threading.Barrier(200)
 
     def ask(_: int) -> int:
         together.wait()
         wanted = {"photo_sha256": blob, "resolution": 128}
         url = f"{running.url}/v1/preprocess/canny"
-        return requests.post(url, json=wanted, headers=BEARER, timeout=30).status_code
+        return requests.post(url, json=wanted, headers=BEARER, timeout=2 * LONG_S).status_code
 
     with ThreadPoolExecutor(200) as pool:
         statuses = list(pool.map(ask, range(200)))
-    assert set(statuses) <= {200, 429} and statuses.count(200) >= 65
-    ready = requests.get(f"{running.url}/v1/health/ready", timeout=5)
+    # So many may wait; the first of them need not have begun when the last of 200 is turned away.
+    assert set(statuses) <= {200, 429} and statuses.count(200) >= Settings().queue_length
+    ready = requests.get(f"{running.url}/v1/health/ready", timeout=LONG_S)
     assert ready.status_code == 200
 
 
 @pytest.mark.slow
 def test_answer_that_is_never_read_is_given_up_on_a_real_socket(tmp_path: Path) -> None:
     """The system's buffers swallow megabytes at once: they must not count as reading for ever."""
-    with odd_worker(tmp_path / "log", limits={"unread_s": 1.0}) as worker:
+    with odd_worker(tmp_path / "log", limits={"unread_s": 3.0}) as worker:
         data = encode_photo(make_photo(64, 64).pixels, "webp")
         blob = hashlib.sha256(data).hexdigest()
-        requests.put(f"{worker.url}/v1/blobs/{blob}", data=data, headers=BEARER, timeout=9)
+        requests.put(f"{worker.url}/v1/blobs/{blob}", data=data, headers=BEARER, timeout=LONG_S)
         body = json.dumps({"photo_sha256": blob, "resolution": 2048}).encode()
         head = (
             f"POST /v1/preprocess/heavy HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}"
@@ -160,15 +161,14 @@ def test_answer_that_is_never_read_is_given_up_on_a_real_socket(tmp_path: Path) 
         )
 
         def metrics() -> str:
-            return requests.get(f"{worker.url}/v1/metrics", headers=BEARER, timeout=9).text
+            return requests.get(f"{worker.url}/v1/metrics", headers=BEARER, timeout=LONG_S).text
 
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect(("127.0.0.1", worker.port))
             deaf.sendall(head.encode() + body)
-            wait_until(lambda: "tandem_answer_bytes 0\n" not in metrics(), 60)
-            wait_until(lambda: 'reason="unread_answer"} 1' in metrics(), 30)
-            wait_until(lambda: "tandem_answer_bytes 0\n" in metrics(), 10)
+            wait_until(lambda: 'reason="unread_answer"} 1' in metrics(), 2 * LONG_S)
+            wait_until(lambda: "tandem_answer_bytes 0\n" in metrics())
         answer = requests.post(
             f"{worker.url}/v1/preprocess/heavy",
             data=body,

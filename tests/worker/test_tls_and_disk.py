@@ -20,7 +20,7 @@ from comfyui_tandem.engine.conditions import ConditionRequest, Photo, detect
 from comfyui_tandem.engine.offload.client import WorkerClient, WorkerFailed
 from comfyui_tandem.engine.offload.workers import WorkerEntry
 
-from .conftest import TOKEN, Running, make_photo, spawn, worker_process
+from .conftest import LONG_S, TOKEN, Running, make_photo, spawn, worker_process
 
 pytestmark = pytest.mark.slow  # each starts a worker of its own
 NEVER = threading.Event()
@@ -47,7 +47,7 @@ def test_tls(tmp_path: Path) -> None:
         assert worker.url.startswith("https://")
         url = f"https://localhost:{worker.port}"
         client = WorkerClient(WorkerEntry("shed", url, TOKEN, ca_file=str(cert)))
-        answer = client.preprocess(REQUEST, make_photo(), cancelled=NEVER, deadline_s=10)
+        answer = client.preprocess(REQUEST, make_photo(), cancelled=NEVER, deadline_s=LONG_S)
         np.testing.assert_array_equal(answer.picture, detect(REQUEST, make_photo()))
         client.close()
         untrusted = [
@@ -68,7 +68,7 @@ HEALTHCHECK = Path(__file__).resolve().parents[2] / "edge_worker" / "deploy" / "
 
 def healthy(port: int) -> bool:
     command = [sys.executable, "-I", str(HEALTHCHECK), str(port)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S)
     assert not done.stderr
     return done.returncode == 0
 
@@ -80,7 +80,7 @@ def test_container_health_check(tmp_path: Path, tls: bool) -> None:
     with worker_process(tmp_path / "log", "--no-spare", *arguments) as worker:
         assert healthy(worker.port)
         worker.process.terminate()
-        worker.process.wait(10)
+        worker.process.wait(LONG_S)
         assert not healthy(worker.port)
 
 
@@ -88,10 +88,10 @@ def test_silent_tls_handshake_is_closed(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     arguments = ("--certfile", str(cert), "--keyfile", str(key))
     with worker_process(tmp_path / "log", *arguments) as worker:
-        with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as silent:
-            began = time.monotonic()
-            assert silent.recv(1) == b""
-            assert 4 <= time.monotonic() - began <= 7
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", worker.port), timeout=LONG_S / 2) as silent:
+            assert silent.recv(1) == b""  # asyncio itself would wait for a minute
+        assert time.monotonic() - began >= 4
 
 
 def test_silent_tls_connections_are_counted_before_the_handshake(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_silent_tls_connections_are_counted_before_the_handshake(tmp_path: Path)
     arguments = ("--certfile", str(cert), "--keyfile", str(key), "--no-spare")
     with worker_process(tmp_path / "log", *arguments) as worker, ExitStack() as stack:
         for _ in range(MOST_AN_ADDRESS + 100):
-            stack.enter_context(socket.create_connection(("127.0.0.1", worker.port), timeout=10))
+            stack.enter_context(socket.create_connection(("127.0.0.1", worker.port), LONG_S))
         files = len(list(Path(f"/proc/{worker.process.pid}/fd").iterdir()))
         assert files <= MOST_AN_ADDRESS + 60
         limits = Path(f"/proc/{worker.process.pid}/limits").read_text()
@@ -107,7 +107,7 @@ def test_silent_tls_connections_are_counted_before_the_handshake(tmp_path: Path)
         assert int(row.split()[3]) <= 4096
         url = f"https://localhost:{worker.port}"
         client = WorkerClient(WorkerEntry("shed", url, TOKEN, ca_file=str(cert)))
-        assert client.capabilities().slots == 1
+        assert client.capabilities(LONG_S).slots == 1
         client.close()
 
 
@@ -126,9 +126,9 @@ def test_full_disk_is_said_and_survived(tmp_path: Path) -> None:
         client = WorkerClient(worker.entry)
         noise = np.random.default_rng(1).integers(0, 256, (400, 400, 3), dtype=np.uint8)
         with pytest.raises(WorkerFailed) as caught:
-            client.upload(Photo(noise), cancelled=NEVER, deadline_s=10)
+            client.upload(Photo(noise), cancelled=NEVER, deadline_s=LONG_S)
         assert caught.value.code == "no_space" and not caught.value.retryable
-        answer = client.preprocess(REQUEST, make_photo(), cancelled=NEVER, deadline_s=10)
+        answer = client.preprocess(REQUEST, make_photo(), cancelled=NEVER, deadline_s=LONG_S)
         np.testing.assert_array_equal(answer.picture, detect(REQUEST, make_photo()))
         client.close()
 
@@ -144,9 +144,9 @@ def test_real_full_disk(tmp_path: Path) -> None:
             client = WorkerClient(worker.entry)
             noise = np.random.default_rng(2).integers(0, 256, (500, 500, 3), dtype=np.uint8)
             with pytest.raises(WorkerFailed) as caught:
-                client.upload(Photo(noise), cancelled=NEVER, deadline_s=10)
+                client.upload(Photo(noise), cancelled=NEVER, deadline_s=LONG_S)
             assert caught.value.code == "no_space"
-            answer = client.preprocess(REQUEST, make_photo(), cancelled=NEVER, deadline_s=10)
+            answer = client.preprocess(REQUEST, make_photo(), cancelled=NEVER, deadline_s=LONG_S)
             assert answer.picture.shape == (64, 88)
             client.close()
     finally:
@@ -161,13 +161,11 @@ def test_worker_killed_at_any_moment_is_one_error(tmp_path: Path, delay_s: float
         client.capabilities()
         killer = threading.Timer(delay_s, worker.process.kill)
         killer.start()
-        began = time.monotonic()
         with pytest.raises(WorkerFailed) as caught:
             while True:
                 wanted = ConditionRequest("blur", 1024)
-                client.preprocess(wanted, Photo(noise), cancelled=NEVER, deadline_s=10)
-        assert caught.value.code in ("broken_link", "refused")
-        assert time.monotonic() - began < 5
+                client.preprocess(wanted, Photo(noise), cancelled=NEVER, deadline_s=LONG_S)
+        assert caught.value.code in ("broken_link", "refused")  # not "deadline"
         killer.join()
         client.close()
 
@@ -175,7 +173,7 @@ def test_worker_killed_at_any_moment_is_one_error(tmp_path: Path, delay_s: float
 def test_children_killed_at_any_moment_cost_at_most_a_retry(tmp_path: Path) -> None:
     photo, wanted = make_photo(600, 600), ConditionRequest("blur", 768)
     expected = detect(wanted, photo)
-    ends = time.monotonic() + 40
+    ends = time.monotonic() + 4 * LONG_S
     with worker_process(tmp_path / "log") as worker:
         client, codes = WorkerClient(worker.entry), []
         stop = threading.Event()

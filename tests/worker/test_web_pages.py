@@ -77,7 +77,7 @@ def test_page_reads_nothing(
         read = frame.evaluate("([worker, token]) => attack(worker, token)", [running.url, TOKEN])
         browser.close()
     assert set(read) <= {None, ""}, read  # "": an opaque answer, which a page cannot read
-    metrics = requests.get(f"{running.url}/v1/metrics", headers=BEARER, timeout=5).text
+    metrics = requests.get(f"{running.url}/v1/metrics", headers=BEARER, timeout=60).text
     posts = [row for row in metrics.splitlines() if 'route="/v1/preprocess' in row]
     assert posts == []  # no try came past the gate
     assert 'status="403"' in metrics

@@ -57,10 +57,17 @@ class TakeValue(io.ComfyNode):
 
 @PromptServer.instance.routes.post("/tandem_probe/forget")
 async def forget(_: web.Request) -> web.Response:
-    """Drops the hints that the pack keeps from run to run."""
-    [nodes] = [sys.modules[name] for name in list(sys.modules) if name.endswith(".nodes.offload")]
-    nodes.kept_hints().clear()
+    """Drops the hints that the pack keeps from run to run, and what it knows of addresses:
+    a port comes again, and a test's worker must not be taken for one that was killed there."""
+    module("nodes.offload").kept_hints().clear()
+    module("engine.offload.known")._known.clear()
     return web.Response()
+
+
+def module(name: str) -> Any:
+    """A part of the pack, whatever ComfyUI calls the pack."""
+    [found] = [sys.modules[one] for one in list(sys.modules) if one.endswith(f".{name}")]
+    return found
 
 
 class ProbeExtension(ComfyExtension):
