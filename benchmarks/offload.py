@@ -21,6 +21,7 @@ from .hints_and_picture import CELL, latencies, whole_runs
 from .paced_lanes import Bench, Ran, over_true_link, paced_worker, photo, profiles, scaled
 from .paces import Paces
 from .shaped import kernel_can, place, reached
+from .share_rates import rate_errors_pct
 
 # Seconds of one run on this machine.
 NETWORKS = {"canny": 1.0, "scribble": 0.7, "blur": 0.5, "tile": 1.5, "lineart_standard": 0.3}
@@ -69,6 +70,7 @@ def measure(settings: Settings) -> dict[str, float]:
         "edge_tasks_exact_plan": edge_tasks(),
         "shaped_by_kernel": float(kernel),
         **latencies(cells),
+        **rate_errors_pct(),
     }
     for cell in cells:
         name = f"{cell['mbits']:g}mbit_x{cell['speedup']:g}"
