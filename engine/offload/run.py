@@ -191,11 +191,13 @@ class Run:
             self._spans += spans
             self._changed.notify_all()
 
-    def drop(self, job: Job) -> None:
-        """A job was given up, as it was told to be."""
+    def drop(self, job: Job) -> bool:
+        """A job was given up, as it was told to be; whether its worker was at it by then."""
         with self._changed:
+            at_work = self._states[job] == "running" and not self._board.outlook.waits(job)
             self._board.dropped(job, self.now())
             self._changed.notify_all()
+            return at_work
 
     def refuse(self, job: Job, error: Exception) -> None:
         """A lane cannot do one task; another may, else `error` ends the run."""
