@@ -3,7 +3,8 @@
 A real worker process; the link is shaped by the kernel where that is allowed, else by a relay.
 Each lane's detectors are real filters, slowed by sleep to times as networks have them (NETWORKS,
 given, not measured), divided by the speed-up on the worker: two lanes that compute on two cores
-would measure each other. Sides alternate; each run sends a photo of its own.
+would measure each other. A full run also has one cell of real networks. Sides alternate; each run
+sends a photo of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from ..engine.offload import plan
 from .hints_and_picture import CELL, latencies, whole_runs
 from .paced_lanes import Bench, Ran, over_true_link, paced_worker, photo, profiles, scaled
 from .paces import Paces
+from .real_networks import network_figures
 from .shaped import kernel_can, place, reached
+from .share_rates import rate_errors_pct
 
 # Seconds of one run on this machine.
 NETWORKS = {"canny": 1.0, "scribble": 0.7, "blur": 0.5, "tile": 1.5, "lineart_standard": 0.3}
@@ -69,6 +72,8 @@ def measure(settings: Settings) -> dict[str, float]:
         "edge_tasks_exact_plan": edge_tasks(),
         "shaped_by_kernel": float(kernel),
         **latencies(cells),
+        **rate_errors_pct(),
+        **(network_figures(kernel) if settings == Settings() else {}),
     }
     for cell in cells:
         name = f"{cell['mbits']:g}mbit_x{cell['speedup']:g}"

@@ -56,9 +56,10 @@ class Paced:
 
 
 @contextmanager
-def paced_worker(place: Place, paces: Paces) -> Generator[Paced]:
-    """Runs at these paces until the block ends."""
-    with TemporaryDirectory() as folder:
+def paced_worker(place: Place, paces: Paces, models: Path | None = None) -> Generator[Paced]:
+    """Runs at these paces until the block ends; `models`: the folder of its weights."""
+    with TemporaryDirectory() as empty:
+        folder = str(models or empty)
         write_paces(Path(folder), paces)
         token, port = secrets.token_hex(24), any_port()
         command = [*module_command("comfyui_tandem.benchmarks.paced_worker"), folder]

@@ -7,7 +7,9 @@ Notes:
     A lane takes its own tasks in the plan's order, a worker at most one more than it has slots, so
     that what has not begun stays free to move. A lane with nothing left takes over a task that
     has not begun where that ends sooner, else runs a second copy of one that has: the first
-    result wins. What lanes are expected to take follows what they took in this run.
+    result wins. What lanes are expected to take follows what they took in this run. A worker that
+    was overdue when another lane finished for it is late with all it has, and takes nothing over,
+    until something comes home from it: else each of its tasks would be waited for anew.
 """
 
 from __future__ import annotations
@@ -94,7 +96,7 @@ class Board:
 
     def dropped(self, job: Job, now: float) -> None:
         """A job ended without a result, because it was told to."""
-        self.outlook.end(job, now)
+        self.outlook.given_up(job, now)
 
     def close(self, lane: str, reason: str, now: float) -> list[str]:
         """No more work for a worker: what it has not brought home goes to other lanes.
@@ -160,6 +162,8 @@ class Board:
 
     def to_steal(self, lane: str, now: float) -> str | None:
         """The task of another lane's queue that is best taken over, if it ends sooner here."""
+        if lane in self.outlook.late:
+            return None
         found: list[tuple[float, str]] = []
         for other, queue in self.queues.items():
             if other == lane or not queue:
@@ -183,7 +187,8 @@ class Board:
                 continue
             for job, end in self.outlook.ends(other, now)[0].items():
                 mine = any(rival.lane == lane for rival in self.rivals(job.task))
-                if mine or not self._may(lane, job.task):
+                needless = mine or job.task in self.home  # this run of it is only not stopped yet
+                if needless or not self._may(lane, job.task):
                     continue
                 task = self.instance.task[job.task]
                 expected = self.outlook.expected(task, lane, now)

@@ -121,6 +121,15 @@ class Costs:
             if seconds > LEAST_LOAD_S:
                 self._loads[lane, detector].append(seconds)
 
+    def observe_stop(self, lane: str) -> None:
+        """Learns that a worker was told to stop what it ran: the process ends, with its networks.
+
+        A worker with several may have lost fewer; its next runs tell.
+        """
+        with self._lock:
+            for key in [key for key in self._warm if key[0] == lane]:
+                del self._warm[key]
+
     def link(self, worker: str, direction: str, latency_s: float) -> LinkFit:
         """Expected latency and rate, less sure with time; `direction` is "up" or "down"."""
         with self._lock:

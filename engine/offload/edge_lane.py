@@ -60,7 +60,8 @@ class EdgeLane:
         try:
             self._process(job, stop)
         except Cancelled:
-            self._run.drop(job)
+            if self._run.drop(job):
+                self._costs.observe_stop(self._alias)
         except WorkerFailed as error:
             if error.code in OF_ONE_TASK:
                 self._run.refuse(job, error)

@@ -45,6 +45,9 @@ class Offload:
     shares: Mapping[str, float] = field(default_factory=dict[str, float])  # of the link, by task
     spreads: Mapping[str, float] = field(default_factory=dict[str, float])  # of links, by worker
     sources: Mapping[str, str] = field(default_factory=dict[str, str])  # of tasks made of a hint
+    ways: Mapping[str, Mapping[str, float]] = field(  # seconds of their hints' ways, in their runs
+        default_factory=dict[str, Mapping[str, float]]
+    )
 
     @property
     def decides(self) -> str:
@@ -56,6 +59,14 @@ class Offload:
         if self.shares:
             return shares_timeline(self.instance, self.plan.lane, self.plan.order, self.shares)
         return simulate(self.instance, self.plan)
+
+    def way_s(self, task: str, lane: str) -> float:
+        """Seconds of a task's run in the plan that bring the hint that it looks at to the lane."""
+        return self.ways.get(task, {}).get(lane, 0.0)
+
+    def computing_s(self, task: str, lane: str) -> float:
+        """What a lane is expected to take for a task, with loading and without transfers."""
+        return self.instance.task[task].run[lane] - self.way_s(task, lane)
 
     def up_bytes_per_s(self, lane: str, photo: str) -> float | None:
         """The rate at which a photo is to be sent: its users' shares; None: the link's own."""
@@ -145,6 +156,7 @@ def plan_conditions(
         probe_links(answers, costs)
     links = {entry.alias: _worker(entry, can, costs) for entry, can in answers}
     tasks: list[Task] = []
+    ways: dict[str, dict[str, float]] = {}
     for (name, seconds), condition in zip(priors.items(), left.values(), strict=True):
         if not seconds:
             raise able.nowhere(name, condition, reasons)
@@ -152,7 +164,8 @@ def plan_conditions(
             reasons.append(f"{name} {why}")
         task = _task(name, condition, seconds, prices)
         if condition.source is not None:
-            task = _after(task, sources[name], prices.hint_bytes(condition.source), links)
+            ways[name] = _ways(task, prices.hint_bytes(condition.source), links)
+            task = _after(task, sources[name], ways[name])
         tasks.append(task)
     theirs = {alias: [left[task.id] for task in tasks if alias in task.run] for alias in links}
     used = [(entry, can) for entry, can in answers if theirs[entry.alias]]
@@ -177,6 +190,7 @@ def plan_conditions(
         shares,
         {one.id: max(costs.link(one.id, way, 0.0).spread for way in WAYS) for one in workers_used},
         sources,
+        ways,
     )
 
 
@@ -238,19 +252,21 @@ def _task(name: str, condition: Condition, priors: Mapping[str, float], prices: 
     return Task(name, needs, run, prices.hint_bytes(condition))
 
 
-def _after(task: Task, source: str, size: float, links: Mapping[str, Worker]) -> Task:
+def _ways(task: Task, size: float, links: Mapping[str, Worker]) -> dict[str, float]:
+    """Seconds that the hint it looks at takes home and to each worker that may run a task."""
+    return {
+        lane: size / link.down_bytes_per_s + size / link.up_bytes_per_s + 2 * link.latency_s
+        for lane, link in links.items()
+        if lane in task.run
+    }
+
+
+def _after(task: Task, source: str, way_s: Mapping[str, float]) -> Task:
     """A task that looks at another's hint. That always comes home first, and goes up from here.
 
     The model lets it stay where it was made: so its way home and back is part of the run there.
     """
-
-    def way_s(lane: str) -> float:
-        if lane == LOCAL:
-            return 0.0
-        link = links[lane]
-        return size / link.down_bytes_per_s + size / link.up_bytes_per_s + 2 * link.latency_s
-
-    run = {lane: seconds + way_s(lane) for lane, seconds in task.run.items()}
+    run = {lane: seconds + way_s.get(lane, 0.0) for lane, seconds in task.run.items()}
     return replace(task, needs=(source,), run=run)
 
 

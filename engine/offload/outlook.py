@@ -35,6 +35,7 @@ class Outlook:
 
     instance: Instance
     running: list[Job] = field(default_factory=list[Job])
+    late: set[str] = field(default_factory=set[str])  # overdue when given up, nothing home since
     _begun: dict[Job, float] = field(default_factory=dict[Job, float])  # as far as we can tell
     _took: dict[str, list[tuple[float, float]]] = field(
         default_factory=dict[str, list[tuple[float, float]]]
@@ -50,7 +51,14 @@ class Outlook:
             self.running.remove(job)
             self._begin(job.lane, now)
 
+    def given_up(self, job: Job, now: float) -> None:
+        """A job ends without a result."""
+        if job in self.running and self.is_overdue(job, now):
+            self.late.add(job.lane)
+        self.end(job, now)
+
     def took(self, job: Job, run_s: float) -> None:
+        self.late.discard(job.lane)
         self._took.setdefault(job.lane, []).append((self._predicted(job), run_s))
 
     def sent(self, lane: str, input_id: str, now: float) -> None:
@@ -120,6 +128,8 @@ class Outlook:
         """Whether a worker is far behind with a job, or with one that is before it."""
         if job.lane == LOCAL:
             return False
+        if job.lane in self.late:
+            return True
         if job not in self._begun:
             return any(
                 self.is_overdue(each, now) for each in self.jobs(job.lane) if each in self._begun

@@ -126,7 +126,7 @@ def _planned_row(offload: Offload, task: str) -> RowForm:
         worker=None if lane == LOCAL else lane,
         status="cached" if ready else "planned",
         note=None,
-        predicted_s=0.0 if ready else offload.instance.task[task].run[lane],
+        predicted_s=0.0 if ready else offload.computing_s(task, lane),
         actual_s=None,
     )
 

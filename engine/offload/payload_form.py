@@ -61,8 +61,8 @@ class RowForm(_Form):
         "lost or late, another lane finished it"
     )
     note: Text | None
-    predicted_s: float = Field(description="of computing")
-    actual_s: float | None = Field(description="null before the run")
+    predicted_s: float = Field(description="of computing and loading, without transfers")
+    actual_s: float | None = Field(description="of the same; null before the run")
 
 
 class LinkForm(_Form):

@@ -134,7 +134,7 @@ class Run:
         lost = job.lane != planned and (job.why in ("moved", "late") or planned in self._warnings)
         status: Status = "moved" if lost else "done"
         worker = None if job.lane == LOCAL else job.lane
-        predicted = self._offload.instance.task[task].run[job.lane]
+        predicted = self._offload.computing_s(task, job.lane)
         return Row(task, worker, status, self._notes.get(task), predicted, self._took[task])
 
     # --- for lanes
@@ -169,7 +169,7 @@ class Run:
     ) -> None:
         """A job is done. The first result counts; other copies are told to stop.
 
-        `compute_s` is the detector alone; `run_s`, what the plan's seconds stand for.
+        `compute_s` is the detector alone; `run_s` is all that was no transfer.
         """
         hint = Kept(pictures, job.lane, self._offload.starts[job.lane], compute_s)
         if job.lane not in self._lossy:
@@ -177,7 +177,8 @@ class Run:
         with self._changed:
             if self._stopped:
                 return
-            if self._board.arrived(job, run_s, self.now()):
+            planned_s = run_s + self._offload.way_s(job.task, job.lane)  # of the same as the plan's
+            if self._board.arrived(job, planned_s, self.now()):
                 asked = self._offload.condition(job.task)
                 self._hints[job.task] = Hint(asked, pictures, job.lane, compute_s)
                 self._took[job.task] = run_s
@@ -190,11 +191,13 @@ class Run:
             self._spans += spans
             self._changed.notify_all()
 
-    def drop(self, job: Job) -> None:
-        """A job was given up, as it was told to be."""
+    def drop(self, job: Job) -> bool:
+        """A job was given up, as it was told to be; whether its worker was at it by then."""
         with self._changed:
+            at_work = self._states[job] == "running" and not self._board.outlook.waits(job)
             self._board.dropped(job, self.now())
             self._changed.notify_all()
+            return at_work
 
     def refuse(self, job: Job, error: Exception) -> None:
         """A lane cannot do one task; another may, else `error` ends the run."""

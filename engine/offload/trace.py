@@ -46,8 +46,8 @@ class Row:
     worker: str | None  # None: this machine
     status: Status
     note: str | None
-    predicted_s: float  # of computing on the lane that did it
-    actual_s: float
+    predicted_s: float  # of computing and loading on the lane that did it, without transfers
+    actual_s: float  # of the same
 
     @property
     def line(self) -> str:

@@ -88,6 +88,42 @@ def test_this_machine_copies_what_is_overdue_only() -> None:
     assert (copy.task, copy.why) == ("a", "late")
 
 
+def test_what_is_home_is_not_copied_while_its_other_run_is_being_stopped() -> None:
+    tasks = {"a": {LOCAL: 2.0, "w0": 1.0}, "b": {LOCAL: 3.0, "w0": 1.0}}
+    on = board(tasks, dict.fromkeys(tasks, "w0"))
+    first, _ = take(on, "w0"), take(on, "w0")
+    assert on.arrived(take(on, LOCAL, 1.6), 2.0, 3.6)
+    assert on.rivals("a") == [first]  # its thread has not heard yet
+    assert take(on, LOCAL, 3.6).task == "b"
+
+
+def test_a_late_worker_is_not_waited_for_again_with_the_next_task() -> None:
+    tasks = {name: {LOCAL: 2.0, "w0": 1.0} for name in "abc"}
+    on = board(tasks, {"a": "w0", "b": "w0", "c": LOCAL})
+    first, second = take(on, "w0"), take(on, "w0")
+    on.arrived(take(on, LOCAL), 2.0, 2.0)
+    on.arrived(take(on, LOCAL, 2.0), 2.0, 4.0)
+    on.dropped(first, 4.0)
+    copy = take(on, LOCAL, 4.0)
+    assert (copy.task, copy.why) == ("b", "late")
+    assert on.arrived(second, 1.0, 4.5)
+    assert not on.outlook.late
+
+
+def test_a_late_worker_takes_nothing_over_until_something_is_home_from_it() -> None:
+    tasks = {"a": {LOCAL: 2.0, "w0": 1.0}, "b": {LOCAL: 9.0}, "c": {LOCAL: 9.0, "w0": 1.0}}
+    on = board(tasks, {"a": "w0", "b": LOCAL, "c": LOCAL})
+    job = take(on, "w0")
+    take(on, LOCAL)
+    on.dropped(job, 1.4)
+    assert on.to_steal("w0", 1.4) == "c"
+    on = board(tasks, {"a": "w0", "b": LOCAL, "c": LOCAL})
+    job = take(on, "w0")
+    take(on, LOCAL)
+    on.dropped(job, 1.6)
+    assert on.to_steal("w0", 1.6) is None
+
+
 def test_waiting_behind_another_and_for_the_photo_is_not_being_late() -> None:
     tasks = tuple(Task(name, ("photo",), {LOCAL: 99.0, "w0": 5.0}) for name in "ab")
     worker = Worker("w0", up_bytes_per_s=10.0, down_bytes_per_s=1e9)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -32,6 +34,7 @@ from comfyui_tandem.engine.offload import (
     run_lanes,
 )
 from comfyui_tandem.engine.offload.board import Board
+from comfyui_tandem.engine.offload.outlook import Job, Outlook
 
 from .relay import BROKEN, Relay
 from .runs import at_edge, photo
@@ -40,6 +43,7 @@ pytestmark = pytest.mark.quick
 DEPTH = ConditionRequest("rendered_depth", 256)
 NORMALS = ConditionRequest("normals_from_depth", 192)
 LANES = (LOCAL, "garage")
+NAME = "1:normals_from_depth"
 
 
 def chain(*photos: Photo, depth: str = "auto", normals: str = "auto") -> list[Condition]:
@@ -99,6 +103,27 @@ def test_the_plan_counts_the_hints_way_home_and_back(entry: WorkerEntry) -> None
     way_s = source.out_bytes * (1 / worker.up_bytes_per_s + 1 / worker.down_bytes_per_s)
     extra = task.run["garage"] - offload.priors[task.id]["garage"]
     assert extra == pytest.approx(way_s + 2 * worker.latency_s)
+
+
+def test_predicted_and_actual_seconds_of_a_chained_row_are_of_the_same(entry: WorkerEntry) -> None:
+    """Both without the hint's way, however slow: 250 kB a second here."""
+    slow = Costs()
+    for way, size in itertools.product(("up", "down"), (60_000, 500_000, 120_000, 250_000)):
+        slow.observe_transfer("garage", way, size, size / 250_000)
+    offload = plan_conditions(chain(photo(75)), [entry], slow)
+    there = pinned(offload, dict.fromkeys(offload.tasks, "garage"))
+    [planned] = [row for row in offload_payload(there, None)["rows"] if row["cond"] == NAME]
+    assert planned["predicted_s"] == pytest.approx(offload.priors[NAME]["garage"])
+    seen: dict[str, float] = {}
+
+    def took(self: Outlook, job: Job, run_s: float) -> None:
+        seen[job.task] = run_s
+
+    with patch.object(Outlook, "took", took):
+        row = go(there).rows[1]
+    assert row.predicted_s == planned["predicted_s"]
+    way_s = there.instance.task[NAME].run["garage"] - row.predicted_s
+    assert way_s > 0.05 and seen[NAME] == pytest.approx(row.actual_s + way_s)
 
 
 def test_a_lost_source_is_made_elsewhere_and_the_rest_follows(

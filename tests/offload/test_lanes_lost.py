@@ -194,6 +194,27 @@ def test_cancel_while_a_worker_is_silent(entry: WorkerEntry, relay: Relay) -> No
     assert threads_end()  # the request was given up, not only no longer waited for
 
 
+def test_a_worker_that_was_stopped_at_work_is_planned_with_loading_again(
+    entry: WorkerEntry,
+) -> None:
+    """It stops a detector by ending the process, and the networks there end with it."""
+    costs, cancelled = Costs(), threading.Event()
+    asked = condition("scribble", photo(31), where="edge", px=3072)
+    offload = plan_conditions([asked], [entry], costs)
+    lane = ("garage", offload.starts["garage"], "softedge_hed")
+    costs.observe_load(*lane, 0.3)
+    assert costs.load_s(*lane) == 0
+
+    def report(news: Progress) -> None:
+        if news.rows[0].state == "running":
+            cancelled.set()
+
+    with pytest.raises(Cancelled):
+        run_lanes(offload, costs, report=report, cancelled=cancelled)
+    assert threads_end()
+    assert costs.load_s(*lane) == 0.3
+
+
 def _cancel_when(is_time: Callable[[], bool], offload: Offload) -> None:
     """The run must end by that, long before anything in it gives up by itself."""
     cancelled, began = threading.Event(), time.monotonic()

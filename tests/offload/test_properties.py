@@ -21,6 +21,7 @@ from comfyui_tandem.engine.offload import (
     simulate,
 )
 from comfyui_tandem.engine.offload.passes import Passes, serve
+from comfyui_tandem.engine.offload.search import CLOSE
 from comfyui_tandem.engine.offload.shares import best_shares, plan_shares, shares_timeline
 from comfyui_tandem.engine.offload.simulate import run_order
 from hypothesis import given, settings
@@ -235,7 +236,7 @@ def test_no_division_of_the_link_beats_some_order_of_own_pictures(
     parts = {task: chance.random() + 1e-3 for task in lanes if lanes[task] != LOCAL}
     share = {task: part / sum(parts.values()) for task, part in parts.items()}
     divided = shares_timeline(instance, lanes, order, share).makespan_s
-    assert plan(instance).makespan_s <= divided * (1 + 1e-2) + 1e-9
+    assert plan(instance).makespan_s <= divided * (1 + 1e-9) + 1e-9
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -251,6 +252,6 @@ def test_shares_never_win_and_keep_what_binds_a_plan(instance: Instance) -> None
         assert not users or sum(shares[t] for t in users) == pytest.approx(1.0)
     assert set(shares) == {task for task, lane in found.lane.items() if lane != LOCAL}
     ordered = plan(instance)
-    assert ordered.makespan_s <= found.makespan_s * (1 + 1e-2) + 1e-9
+    assert ordered.makespan_s <= found.makespan_s * CLOSE + 1e-9  # where a search may stop
     if ordered.method == "exact":
         assert ordered.makespan_s <= found.makespan_s * (1 + 1e-9) + 1e-9

@@ -97,6 +97,20 @@ def test_progress_is_told_while_the_lanes_run(idle_comfy: Session, worker: Worke
     assert bars[-1] == (4, 4)
 
 
+def test_other_nodes_run_while_the_lanes_do(idle_comfy: Session, worker: WorkerProcess) -> None:
+    """As a model loads, say: here a chain that hangs on the plan, so that it cannot come before."""
+    graph = chain([2048, 3072], where="edge")
+    graph["between"] = {"class_type": "PrimitiveFloat", "inputs": {"value": ["plan", 1]}}
+    graph["other"] = {"class_type": "ProbeValue", "inputs": {"value": ["between", 0]}}
+    said: list[tuple[str, str]] = []
+    result = idle_comfy.api.run(
+        graph, lambda event: said.append((event.kind, str(event.data.get("node"))))
+    )
+    assert result.status == "success", result.error
+    begun, other = said.index(("executing", "run")), said.index(("executed", "other"))
+    assert begun < other < said.index(("executed", "run"))
+
+
 def test_a_changed_strength_asks_the_worker_nothing(
     idle_comfy: Session, worker: WorkerProcess
 ) -> None:
