@@ -57,14 +57,18 @@ class Paced:
 
 @contextmanager
 def paced_worker(place: Place, paces: Paces, models: Path | None = None) -> Generator[Paced]:
-    """Runs at these paces until the block ends; `models`: the folder of its weights."""
+    """Runs at these paces until the block ends.
+
+    `models`: the folder of its weights; it has a spare process then, as torch is slow to import.
+    """
     with TemporaryDirectory() as empty:
         folder = str(models or empty)
         write_paces(Path(folder), paces)
         token, port = secrets.token_hex(24), any_port()
         command = [*module_command("comfyui_tandem.benchmarks.paced_worker"), folder]
+        options = [place.host, str(port), *(["spare"] if models else [])]
         process = subprocess.Popen(  # noqa: S603
-            [*place.before, *command, place.host, str(port)],
+            [*place.before, *command, *options],
             env={**os.environ, TOKEN: token},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

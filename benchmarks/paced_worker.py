@@ -1,4 +1,4 @@
-"""A real worker process whose detectors take as long as a file says: `FOLDER HOST PORT`."""
+"""A real worker process whose detectors take as long as a file says: `FOLDER HOST PORT [spare]`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> int:
     settings = Settings(
         token=os.environ.pop(TOKEN),
         allowed_hosts=frozenset({host}),
-        spare=False,
+        spare="spare" in sys.argv[4:],
         child_program=Path(__file__).resolve().parent / "paced_child.py",
         model_folders=(folder,),
     )
