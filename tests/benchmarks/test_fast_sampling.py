@@ -38,7 +38,6 @@ def test_residuals_that_go_astray_are_counted(monkeypatch: pytest.MonkeyPatch) -
 
     assert (wrong(base), wrong(small)) == (0, 0)
     monkeypatch.setattr(compact_unet.OwnCopy, "forward", lambda _, x: x)
-    monkeypatch.setattr(equality.ModelPatcher, "set_model_patch", lambda *_: None)
     assert wrong(small) == 2  # last skip and deepest feature are one tensor again
     monkeypatch.setattr(Fit, "fitted", lambda _, control: control)
     assert wrong(base) > 8
@@ -69,5 +68,5 @@ def test_a_kept_run_is_extended_without_being_repeated(
     assert result["settings"]["fast_sampling_equality"]["latent"] == 16
     assert folders == [tmp_path] and (tmp_path / "equality_tiny.json").exists()
     assert not fast_sampling.parts(fast_sampling.QUICK).keys() & equality.parts(equality.QUICK)
-    monkeypatch.setattr(equality, "_one", None)  # nothing is left to measure
+    monkeypatch.setattr(equality, "_one", lambda *_: pytest.fail("it was measured again"))
     assert command.run("fast_sampling", quick=False, keep=tmp_path)["figures"] == figures
