@@ -22,7 +22,7 @@ import torch
 from comfy.controlnet import ControlBase
 from comfy.ldm.modules.diffusionmodules import openaimodel
 from comfy.model_patcher import ModelPatcher
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from ..engine.control.positions import Control
@@ -89,16 +89,17 @@ def measure(settings: Settings, keep: Path | None = None) -> dict[str, float]:
     torch.set_num_threads(settings.threads)
     results = finish(parts(settings), keep)
     largest = {name: results[f"equality_{name}"]["max_abs"] for name in LAYOUTS}
-    figures = {f"equality_max_abs_{name}": value for name, value in largest.items()}
+    figures: dict[str, float] = {f"equality_max_abs_{k}": value for k, value in largest.items()}
     for name in LAYOUTS:
         figures[f"equality_std_{name}"] = results[f"equality_{name}"]["std"]
         figures[f"parameters_m_{name}"] = results[f"equality_{name}"]["parameters_m"]
-    return figures | {
+    figures |= {
         "equality_max_abs": max(largest.values()),
         "equality_wrong": sum(not value <= NEAR_ENOUGH for value in largest.values()),
         "identity_checked": sum(results[f"equality_{name}"]["checked"] for name in LAYOUTS),
         "identity_wrong": sum(results[f"equality_{name}"]["wrong"] for name in LAYOUTS),
     }
+    return figures
 
 
 def parts(settings: Settings) -> dict[str, Part]:
@@ -140,7 +141,8 @@ def _one(settings: Settings, layout: Layout, _done: Mapping[str, Result]) -> Res
 
 def _diffusers_unet(widths: Widths, layout: Layout) -> UNet2DConditionModel:
     torch.manual_seed(0)
-    return UNet2DConditionModel(
+    make: Any = UNet2DConditionModel  # its annotations know fewer forms than it takes
+    return make(
         block_out_channels=[widths.channels * mult for mult in MULT[: layout.levels]],
         down_block_types=DOWN[: layout.levels],
         up_block_types=UP[len(UP) - layout.levels :],
@@ -157,7 +159,7 @@ def _diffusers_unet(widths: Widths, layout: Layout) -> UNet2DConditionModel:
 class _Given(ControlBase):
     """Always says the same."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Mapping[str, Sequence[Tensor | None]]) -> None:
         super().__init__()
         self.control = control
 
@@ -229,4 +231,4 @@ def _encoder(model: ModelPatcher, settings: Settings, net: _Given) -> Sequence[f
 
 def _run(model: ModelPatcher, settings: Settings, options: dict[str, Any]) -> None:
     sides = [prompt(settings.widths, 0, options) for _ in range(2)]
-    Way(model, *sides, settings.latent, cfg=1.0, sampler="euler", scheduler="normal").run(1)
+    Way(model, *sides, latent=settings.latent, cfg=1.0, sampler="euler", scheduler="normal").run(1)
