@@ -4,6 +4,9 @@ A benchmark is a module here whose docstring is the claim, with `Settings` (the 
 `QUICK` and `measure(settings) -> figures`. `EXACT` names figures that do not depend on the
 machine, `NEAR` such that may differ by so much; `--quick` fails where one differs from the
 committed full run by more.
+
+A module with `PART_OF = NAME` adds figures to that benchmark. What it is made of is kept apart, so
+that a kept run is extended without being repeated.
 """
 
 from __future__ import annotations
@@ -30,7 +33,15 @@ KEPT = HERE.parent / "test_output" / "benchmarks"  # parts of long runs
 def names() -> list[str]:
     """Modules that measure a claim."""
     files = sorted(HERE.glob("[a-z]*.py"))
-    return [file.stem for file in files if "def measure(" in file.read_text("utf-8")]
+    texts = {file.stem: file.read_text("utf-8") for file in files}
+    return [n for n, text in texts.items() if "def measure(" in text and "PART_OF = " not in text]
+
+
+def more_of(name: str) -> list[ModuleType]:
+    """Modules that add figures to the benchmark of that name."""
+    files = sorted(HERE.glob(f"{name}_*.py"))
+    added = [file.stem for file in files if f'PART_OF = "{name}"' in file.read_text("utf-8")]
+    return [importlib.import_module(f".{module}", __package__) for module in added]
 
 
 def find(name: str) -> ModuleType:
@@ -52,12 +63,15 @@ def run(name: str, quick: bool, keep: Path | None = None) -> dict[str, Any]:
     Raises:
         BadInput: `keep` is given, but the benchmark is not made of parts.
     """
-    benchmark = find(name)
-    settings = benchmark.QUICK if quick else benchmark.Settings()
+    benchmark, more = find(name), more_of(name)
+    settings, *added = [one.QUICK if quick else one.Settings() for one in (benchmark, *more)]
     machine = describe_machine()  # with its load before ours
     began = time.perf_counter()
     if hasattr(benchmark, "parts"):
-        figures = benchmark.measure(settings, None if quick else keep or KEPT / name)
+        folder = None if quick else keep or KEPT / name
+        figures = benchmark.measure(settings, folder)
+        for one, its in zip(more, added, strict=True):
+            figures |= one.measure(its, folder)
     elif keep is not None:
         raise BadInput("--keep", str(keep), f"{name} is not made of parts, run it whole")
     else:
@@ -65,7 +79,8 @@ def run(name: str, quick: bool, keep: Path | None = None) -> dict[str, Any]:
     return {
         "name": name,
         "quick": quick,
-        "settings": asdict(settings),
+        "settings": asdict(settings)
+        | {one.__name__.split(".")[-1]: asdict(its) for one, its in zip(more, added, strict=True)},
         "figures": figures,
         "seconds": round(time.perf_counter() - began, 1),
         "machine": machine,
@@ -86,7 +101,9 @@ def differences(benchmark: ModuleType, result: dict[str, Any]) -> list[str]:
     if not file.exists():
         return []
     committed, now = json.loads(file.read_text("utf-8"))["figures"], result["figures"]
-    allowed = dict.fromkeys(getattr(benchmark, "EXACT", ()), 0.0) | getattr(benchmark, "NEAR", {})
+    allowed: dict[str, float] = {}
+    for one in (benchmark, *more_of(result["name"])):
+        allowed |= dict.fromkeys(getattr(one, "EXACT", ()), 0.0) | getattr(one, "NEAR", {})
     return [
         f"{key}: {now.get(key)} now, {committed.get(key)} committed"
         for key, most in allowed.items()

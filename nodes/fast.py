@@ -123,4 +123,8 @@ def _said(steps: tuple[int, ...], reason: str | None) -> str:
     if not steps:
         return "acts on no step"
     first, last = steps[0], steps[-1]
-    return f"acts on step {first}" if first == last else f"acts on steps {first} to {last}"
+    if len(steps) == 1:
+        return f"acts on step {first}"
+    if len(steps) == last - first + 1:
+        return f"acts on steps {first} to {last}"
+    return f"acts on steps {', '.join(map(str, steps))}"

@@ -44,24 +44,33 @@ class LoadCompactModel(io.ComfyNode):
                 io.Model.Output("model_out", "model"),
                 io.Clip.Output("clip", "clip"),
                 io.Vae.Output("vae", "vae"),
+                io.String.Output("summary", "summary"),
             ],
         )
 
     @classmethod
     def execute(cls, model: str) -> io.NodeOutput:
-        folders = diffusers_folders()
-        check_choice("model", model, [DEMO, *folders, *model_files()])
-        if model == DEMO:
-            from ..engine.sampling.family import load_family
+        check_choice("model", model, [DEMO, *diffusers_folders(), *model_files()])
+        from ..engine.sampling.kept import summary_of
 
-            return io.NodeOutput(*load_family(FAMILY))
-        if model in folders:
-            from ..engine.sampling.diffusers_folder import load_diffusers_folder
+        loaded, clip, vae = _loaded(model)
+        return io.NodeOutput(loaded, clip, vae, summary_of(loaded))
 
-            return io.NodeOutput(*load_diffusers_folder(folders[model], embedding_folders()))
-        from ..engine.sampling.model_file import load_model_file
 
-        return io.NodeOutput(*load_model_file(model_file(model), embedding_folders()))
+def _loaded(model: str) -> tuple[Any, Any, Any]:
+    """MODEL, CLIP and VAE of an entry of the list."""
+    if model == DEMO:
+        from ..engine.sampling.family import load_family
+
+        return load_family(FAMILY)
+    folders = diffusers_folders()
+    if model in folders:
+        from ..engine.sampling.diffusers_folder import load_diffusers_folder
+
+        return load_diffusers_folder(folders[model], embedding_folders())
+    from ..engine.sampling.model_file import load_model_file
+
+    return load_model_file(model_file(model), embedding_folders())
 
 
 class FitControlNet(io.ComfyNode):
@@ -84,11 +93,12 @@ class FitControlNet(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any) -> io.NodeOutput:
-        from ..engine.control.fit import fit_model, told
+        from ..engine.control.fit import fit_model
         from ..engine.sampling.attention_fit import fit_attention
+        from ..engine.sampling.kept import summary_of
 
         fitted = fit_attention(fit_model(model))
-        return io.NodeOutput(fitted, told(fitted))
+        return io.NodeOutput(fitted, summary_of(fitted))
 
 
 class LoadLora(io.ComfyNode):

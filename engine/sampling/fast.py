@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,27 +12,19 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 from comfy.model_patcher import ModelPatcher
-from torch import Tensor
 
 from ..conditions import Hint
 from ..control import apply_hints
 from ..control.chain import Conditioning
-from ..control.unroll import nets_of, unroll_runs
+from ..control.unroll import unroll_runs
 from ..errors import BadInput
+from .acting import Acting, Reach, acting
 from .attention_fit import fit_attention
 from .lcm import MOST_STEPS, is_lcm, lcm_model
 
+BOTH_SIDES = "disable_cfg1_optimization"  # core's: the negative is computed at cfg 1 too
 Latent = dict[str, Any]  # ComfyUI's LATENT
 Sides = tuple[Conditioning, Conditioning]
-
-
-@dataclass(frozen=True, slots=True)
-class Acting:
-    """On which steps, counted from 1, a condition acts."""
-
-    cond: str
-    steps: tuple[int, ...]
-    reason: str | None = None  # why it was left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,36 +109,10 @@ def fast_run(
         model_options=patched.model_options,
     )
     (with_hints, against), told = apply_hints((positive, negative or positive), hints, vae)
-    reach = _Reach(sampler.sigmas, patched.get_model_object("model_sampling"))
-    acting = [
-        Acting(f"on the prompt {number}", reach.steps(net.strength, *net.timestep_percent_range))
-        for number, net in enumerate(_nets(positive), 1)
-    ]
-    for one, hint in zip(told, hints, strict=True):
-        request = hint.condition.request
-        steps = reach.steps(request.strength, request.start, request.end) if one.applied else ()
-        acting.append(Acting(one.cond, steps, one.reason))
-    return FastRun(patched, (with_hints, against), numbers, sampler, tuple(acting))
-
-
-@dataclass(frozen=True, slots=True)
-class _Reach:
-    sigmas: Tensor
-    schedule: Any
-
-    def steps(self, strength: float, start: float, end: float) -> tuple[int, ...]:
-        """As core's ControlNets decide it: both ends of start..end, shares of the noise, count."""
-        if strength == 0:
-            return ()
-        high, low = map(self.schedule.percent_to_sigma, (start, end))
-        sigmas = enumerate(self.sigmas[:-1], 1)
-        return tuple(step for step, sigma in sigmas if not (sigma > high or sigma < low))
-
-
-def _nets(side: Conditioning) -> Iterable[Any]:
-    """The nets that a conditioning brings, each once."""
-    found: dict[int, Any] = {}
-    for _, options in side:
-        if options.get("control") is not None:
-            found |= {id(net): net for net in nets_of(options["control"])}
-    return found.values()
+    reach = Reach(
+        sampler.sigmas,
+        patched.get_model_object("model_sampling"),
+        negative=numbers.cfg != 1.0 or bool(patched.model_options.get(BOTH_SIDES)),
+    )
+    rows = acting(positive, negative, hints, told, reach)
+    return FastRun(patched, (with_hints, against), numbers, sampler, rows)

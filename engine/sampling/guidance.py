@@ -6,16 +6,21 @@ is a plain bias, b + W P e(w), and the UNet is one of SD1.5's kind again.
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 COND_PROJ = ("time_embedding.cond_proj.weight", "time_embed.cond_proj.weight")
 KEPT = "tandem_guidance"  # attachment of the MODEL: W P, [time, width of e]
 BIAS = "diffusion_model.time_embed.0.bias"
+UNSET = "tandem_guidance_unset"  # key of the wrapper of a MODEL without a chosen guidance
+log = logging.getLogger(__name__)
 
 
 def keep_guidance(model: ModelPatcher, first: Tensor, projection: Tensor) -> None:
@@ -26,6 +31,7 @@ def keep_guidance(model: ModelPatcher, first: Tensor, projection: Tensor) -> Non
         projection: [base, width], P; no bias.
     """
     model.set_attachments(KEPT, first.float() @ projection.float())
+    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, UNSET, warned_sample)
 
 
 def has_guidance(model: ModelPatcher) -> bool:
@@ -40,6 +46,16 @@ def set_guidance(model: ModelPatcher, guidance: float) -> None:
     kept: Any = model.get_attachment(KEPT)
     bias = kept @ embedded(guidance - 1, kept.shape[1])
     model.add_patches({BIAS: ("diff", (bias,))})
+    model.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, UNSET)
+
+
+def warned_sample(executor: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    """The wrapper around core's sampling of a whole run: the pictures alone would not tell."""
+    log.warning(
+        "This model was distilled for LCM and is sampled without its guidance: put the node LCM "
+        "between the model and the sampler, or use Fast Sampler."
+    )
+    return executor(*args, **kwargs)
 
 
 def embedded(w: float, width: int) -> Tensor:

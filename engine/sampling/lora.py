@@ -5,7 +5,7 @@ ComfyUI's loader goes by names: on BK-SDM Base that puts 48 of 178 modules on th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..control.positions import FULL_LEVELS, FULL_RESNETS
 from ..errors import BadInput
-from .origins import Places, namesakes, origins, same_weights
+from .origins import namesakes, origins, same_weights
 from .unet_layout import UNetLayout
 
 INSIDE = "diffusion_model."
@@ -32,16 +32,27 @@ Patches = dict[str, Any]  # by the name of the weight
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """How many modules of a LoRA found their layers."""
+    """How many modules of a LoRA found their layers.
+
+    moved: of those applied, how many by origin: their names mean other layers here, or none.
+    skipped: made for blocks that the UNet lost.
+    text: of the text encoder.
+    """
 
     unet: int
-    skipped: int  # made for blocks that the UNet lost
+    moved: int
+    skipped: int
     text: int
 
     def __str__(self) -> str:
-        lost = f", {self.skipped} of blocks that this model lost" if self.skipped else ""
-        text = f"; {self.text} of the text encoder" if self.text else ""
-        return f"{self.unet} of {self.unet + self.skipped} modules applied{lost}{text}"
+        said = f"{self.unet} of {self.unet + self.skipped} modules applied"
+        if self.moved:
+            said += f": {self.unet - self.moved} where their names say, {self.moved} by origin"
+        elif self.unet:
+            said += ", all where their names say"
+        if self.skipped:
+            said += f"; {self.skipped} skipped, of blocks that this model lost"
+        return said + (f"; {self.text} of the text encoder" if self.text else "")
 
 
 def apply_lora(
@@ -58,14 +69,16 @@ def apply_lora(
     Raises:
         BadInput: no UNet of SD1.5's kind, or a LoRA for another kind of model.
     """
-    made_from, named = origins(model), namesakes(model)
+    made_from = origins(model)
     layout = full_layout(model)
     given = comfy.lora_convert.convert_lora(dict(weights))
     made = comfy.lora.load_lora(given, _names(layout), log_missing=False)
     unet: Any = model.model.diffusion_model
-    placed = _placed(unet, full_unet(layout), named, made)
+    by_name = same_weights(unet, full_unet(layout), namesakes(model))
+    targets, placed = by_name, _placed(by_name, made)
     if len(placed) < len(made) or _strange(unet, placed):  # else it was trained on this very UNet
-        placed = _placed(unet, full_unet(layout), made_from, made)
+        targets = same_weights(unet, full_unet(layout), made_from)
+        placed = _placed(targets, made)
     if strange := _strange(unet, placed):
         raise BadInput("LoRA", f"of another shape than {strange}", f"choose one {FOR}")
     encoder, text = _on_text(clip, given, clip_strength)
@@ -73,8 +86,9 @@ def apply_lora(
         raise BadInput("LoRA", sorted(weights)[:3], f"choose one {FOR}")
     patched = model.clone()
     patched.add_patches({INSIDE + key: patch for key, patch in placed.items()}, strength)
-    total, applied = _modules(made), _modules(placed)
-    return patched, encoder, Applied(applied, total - applied, text)
+    applied = _modules(placed)
+    moved = _modules(k for k in made if k in targets and targets[k] != by_name.get(k))
+    return patched, encoder, Applied(applied, moved, _modules(made) - applied, text)
 
 
 def full_layout(model: ModelPatcher) -> UNetLayout:
@@ -115,9 +129,8 @@ def _names(layout: UNetLayout) -> dict[str, str]:
     return {name: key.removeprefix(INSIDE) for name, key in known.items()}
 
 
-def _placed(unet: UNetModel, full: UNetModel, places: Places, made: Patches) -> Patches:
+def _placed(targets: Mapping[str, str], made: Patches) -> Patches:
     """The patches of weights that the compact UNet has, under its names."""
-    targets = same_weights(unet, full, places)
     return {targets[key]: patch for key, patch in made.items() if key in targets}
 
 
@@ -149,5 +162,5 @@ def _on_text(
     return encoder, _modules(patches)
 
 
-def _modules(patches: Patches) -> int:
-    return len({key.rpartition(".")[0] for key in patches})
+def _modules(weights: Iterable[str]) -> int:
+    return len({key.rpartition(".")[0] for key in weights})

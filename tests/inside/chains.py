@@ -209,6 +209,7 @@ CASES: dict[str, tuple[Callable[[], Sides], dict[str, Any]]] = {
     "control lora": (with_lora, {}),
     "foreign class": (with_foreign, {}),
     "pooling": (pooled, {}),
+    "odd size": (three, {"size": (9, 5)}),
     "sampler of 2 calls a step": (ranged, {"sampler": "heun"}),
 }
 

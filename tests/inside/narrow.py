@@ -86,13 +86,16 @@ def conditioning(seed: int = 0, length: int = 77) -> list[list[Any]]:
 
 
 def sample(model: Any, positive: Any, negative: Any, **given: Any) -> Any:
-    """[batch, 4, 8, 8] by core's sampler."""
+    """[batch, 4, *size] by core's sampler."""
     import comfy.sample
     import torch
 
-    options = {"steps": 2, "cfg": 4.0, "sampler": "euler", "scheduler": "normal", "batch": 1}
+    options: dict[str, Any] = {
+        "steps": 2, "cfg": 4.0, "sampler": "euler", "scheduler": "normal", "batch": 1,
+        "size": (8, 8),
+    }  # fmt: skip
     options |= given
-    latent = torch.zeros(options["batch"], 4, 8, 8)
+    latent = torch.zeros(options["batch"], 4, *options["size"])
     noise = comfy.sample.prepare_noise(latent, 1)
     return comfy.sample.sample(
         model, noise, options["steps"], options["cfg"], options["sampler"], options["scheduler"],

@@ -116,7 +116,7 @@ def test_the_node_lists_and_opens_it(
     monkeypatch.setitem(places, "diffusers", ([str(deeper)], {"folder"}))
     nested = pipeline[0].relative_to(deeper).as_posix()
     assert nested in LoadCompactModel.define_schema().inputs[0].options
-    model, _, _ = LoadCompactModel.execute(nested).result
+    model, *_ = LoadCompactModel.execute(nested).result
     assert model.model.diffusion_model.state_dict()["input_blocks.0.0.weight"].shape[0] == 32
 
 

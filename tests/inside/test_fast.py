@@ -106,14 +106,10 @@ def test_nothing_given_is_changed() -> None:
     assert not model().wrappers.get("outer_sample") and not model().object_patches
 
 
-@pytest.mark.parametrize("steps", [2, 4, 5])
-def test_the_steps_it_names_are_those_on_which_nets_were_called(steps: int) -> None:
+def called_on(nets: list[Any], steps: int, **given: Any) -> tuple[list[list[int]], list[str]]:
+    """On which steps each net was called, and the lines of the summary."""
     import comfy.utils
 
-    stocked = core_nodes().ControlNetApplyAdvanced().apply_controlnet
-    positive, _ = stocked(conditioning(), conditioning(1), net(3), hint(3), 0.5, 0.3, 1.0)
-    hints = (*three(), asked(net(4), 4, strength=0.0), asked(None, 5))
-    nets = [net(seed) for seed in (3, 0, 1, 2, 4)]
     with calls(*nets) as counts, pytest.MonkeyPatch.context() as patch:
         seen: list[list[int]] = []
 
@@ -122,15 +118,30 @@ def test_the_steps_it_names_are_those_on_which_nets_were_called(steps: int) -> N
             assert (value, total) == (len(seen), steps)
 
         patch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", progress)
-        _, _, summary = fast(steps=steps, positive=positive, hints=hints)
+        _, _, summary = fast(steps=steps, **given)
     assert len(seen) == steps
     befores = [[0] * len(nets), *seen]
     acted = [
         [step for step in range(1, steps + 1) if befores[step][n] > befores[step - 1][n]]
         for n in range(len(nets))
     ]
+    return acted, summary.splitlines()
+
+
+def with_net(seed: int, start: float, end: float, prompt: int = 0) -> Any:
+    """A prompt with a net by the stock node."""
+    node = core_nodes().ControlNetApplyAdvanced()
+    return node.apply_controlnet(conditioning(prompt), [], net(seed), hint(seed), 0.5, start, end)[
+        0
+    ]
+
+
+@pytest.mark.parametrize("steps", [2, 4, 5])
+def test_the_steps_it_names_are_those_on_which_nets_were_called(steps: int) -> None:
+    hints = (*three(), asked(net(4), 4, strength=0.0), asked(None, 5))
+    nets = [net(seed) for seed in (3, 0, 1, 2, 4)]
+    acted, [first, *lines] = called_on(nets, steps, positive=with_net(3, 0.3, 1.0), hints=hints)
     assert acted[1] == list(range(1, steps + 1)) and acted[4] == []
-    first, *lines = summary.splitlines()
     assert first == f"{steps} steps of lcm, cfg 1, full decoder"
     names = ["on the prompt 1", "0:canny", "1:canny", "2:canny"]
     assert lines[:4] == [
@@ -142,11 +153,46 @@ def test_the_steps_it_names_are_those_on_which_nets_were_called(steps: int) -> N
     ]
 
 
+def ranged(entry: Any, start: float, end: float) -> Any:
+    return core_nodes().ConditioningSetTimestepRange().set_range(entry, start, end)[0]
+
+
+@pytest.mark.parametrize("cfg", [1.0, 2.0])
+def test_prompts_have_steps_of_their_own(cfg: float) -> None:
+    """Both sides hold for half of the time, in pieces, with a net on each."""
+    parts = ((0.0, 0.1), (0.6, 0.8))
+    carrying = with_net(3, 0.0, 1.0)
+    positive = [entry for part in parts for entry in ranged(carrying, *part)]
+    negative = [*ranged(with_net(4, 0.0, 1.0, 1), 0.0, 0.5), *ranged(conditioning(1), 0.5, 1.0)]
+    acted, [_, *lines] = called_on(
+        [net(seed) for seed in (3, 4, 0, 1, 2)],
+        8, positive=positive, negative=negative, cfg=cfg, hints=three(),
+    )  # fmt: skip
+    names = ["on the prompt 1", "on the negative prompt 1", "0:canny", "1:canny", "2:canny"]
+    expected = [f"{name}: acts on {told(on)}" for name, on in zip(names, acted, strict=True)]
+    if cfg == 1.0:
+        expected[1] = "on the negative prompt 1: left out, cfg 1 leaves out the negative prompt"
+        assert acted[1] == [] and acted[2] == acted[0]
+    else:
+        assert acted[1] and acted[2] == list(range(1, 9))
+    assert acted[0] and acted[0] != list(range(acted[0][0], acted[0][-1] + 1))
+    assert lines == expected
+
+
+def test_a_net_on_both_sides_acts_where_either_prompt_does() -> None:
+    both = with_net(3, 0.0, 1.0)
+    sides = {"positive": ranged(both, 0.0, 0.3), "negative": ranged(both, 0.6, 1.0)}
+    acted, [_, line] = called_on([net(3)], 4, **sides, cfg=2.0, hints=())
+    assert line == f"on the prompt 1: acts on {told(acted[0])}"
+    assert {1, 4} <= set(acted[0])
+
+
 def told(steps: list[int]) -> str:
     if len(steps) < 2:
         return f"step {steps[0]}" if steps else "no step"
-    assert steps == list(range(steps[0], steps[-1] + 1))
-    return f"steps {steps[0]} to {steps[-1]}"
+    if steps == list(range(steps[0], steps[-1] + 1)):
+        return f"steps {steps[0]} to {steps[-1]}"
+    return f"steps {', '.join(map(str, steps))}"
 
 
 def test_previews_come_and_cancel_stops(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from .narrow import HEADS, WIDTHS, conditioning, foreign, model_of, random_unet,
 
 pytestmark = pytest.mark.comfy
 MIDDLE, SIDE = 99.0, 8
+FULL = "full UNet: ControlNets fit as they are"
 KEPT = {
     "sd15": (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11),
     "base": (0, 2, 3, 5, 6, 8, 9, 11),
@@ -110,8 +111,9 @@ def test_without_the_fit_most_are_lost(caplog: pytest.LogCaptureFixture) -> None
     assert "could not be applied" in caplog.text
 
 
-@pytest.mark.parametrize("layout", ["base", "tiny"])
-def test_an_adapters_list_is_read_from_its_deep_end(layout: str) -> None:
+@pytest.mark.parametrize("layout", KEPT)
+@pytest.mark.parametrize("load", [loaded, fitted_foreign])
+def test_an_adapters_list_is_read_from_its_deep_end(layout: str, load: Any) -> None:
     """It holds the deepest first, and acts in the encoder."""
     from comfy.ldm.modules.diffusionmodules import openaimodel
 
@@ -127,7 +129,7 @@ def test_an_adapters_list_is_read_from_its_deep_end(layout: str) -> None:
         return after
 
     with mock.patch.object(openaimodel, "apply_control", watched):
-        sample(loaded(layout), with_control(control), conditioning(1), steps=1, cfg=1.0)
+        sample(load(layout), with_control(control), conditioning(1), steps=1, cfg=1.0)
     assert got == pytest.approx([i + 1.0 for i in KEPT[layout]], abs=1e-2)
 
 
@@ -168,9 +170,33 @@ def test_fitting_twice_or_a_full_unet_changes_nothing() -> None:
 
     model, summary = FitControlNet.execute(loaded("small")).result
     assert len(model.get_wrappers("apply_model", FIT)) == 1 and model is not loaded("small")
-    assert summary == "ControlNet residuals 0, 2, 3, 5, 6, 8, 9, 11 of 0..11, and the middle"
+    assert summary == (
+        "ControlNet residuals 0, 2, 3, 5, 6, 8, 9, 11 of 0..11, and the middle; "
+        "9 of 16 attentions, 160 of 278 modules of a LoRA"
+    )
     full, summary = FitControlNet.execute(loaded("sd15")).result
-    assert not full.get_wrappers("apply_model", FIT) and "full UNet" in summary
+    assert not full.get_wrappers("apply_model", FIT) and summary == FULL
+
+
+@pytest.mark.parametrize(
+    ("layout", "attentions", "modules"),
+    [
+        ("sd15", 16, 278),
+        ("base", 10, 178),
+        ("small", 9, 160),
+        ("tiny", 9, 147),
+        ("uneven", 12, 209),
+    ],
+)
+@pytest.mark.parametrize("load", [loaded, fitted_foreign])
+def test_what_is_left_is_counted(layout: str, attentions: int, modules: int, load: Any) -> None:
+    from comfyui_tandem.engine.sampling import kept
+    from comfyui_tandem.nodes.models import FitControlNet
+
+    model, summary = FitControlNet.execute(load(layout)).result
+    assert kept.lora_modules(model) == (modules, 278) and kept.attentions(model) == attentions
+    counts = f"{attentions} of 16 attentions, {modules} of 278 modules of a LoRA"
+    assert (counts in summary) == (layout != "sd15")
 
 
 def test_an_assembled_unet_says_what_its_blocks_were() -> None:

@@ -92,6 +92,20 @@ def test_the_guidance_changes_without_a_reload_and_leaves_the_model_alone() -> N
     assert low.model is high.model is plain_model().model and not plain_model().patches
 
 
+def test_sampling_without_a_guidance_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Once a run, only of a model that has a guidance to choose, behind other nodes too."""
+    from comfyui_tandem.nodes.models import FitControlNet
+
+    sides = conditioning(), conditioning(1)
+    fitted, summary = FitControlNet.execute(plain_model()).result
+    assert summary.endswith("choose its guidance with LCM or Fast Sampler")
+    for model, lines in ((fitted, 1), (lcm(), 0), (model_of(random_unet("tiny")), 0)):
+        caplog.clear()
+        sample(model, *sides, steps=2, **LCM_RUN)
+        warned = [record for record in caplog.records if "put the node LCM" in record.message]
+        assert len(warned) == lines
+
+
 @pytest.mark.parametrize("scheduler", ["sgm_uniform", "normal", "karras", "ddim_uniform", "beta"])
 def test_other_schedulers_are_refused(scheduler: str) -> None:
     from comfyui_tandem.engine.errors import BadInput
@@ -102,7 +116,9 @@ def test_other_schedulers_are_refused(scheduler: str) -> None:
         )
 
 
-@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "uni_pc"])
+@pytest.mark.parametrize(
+    "sampler", ["euler", "dpmpp_2m", "uni_pc", "euler_ancestral", "dpmpp_2s_ancestral", "dpmpp_sde"]
+)
 def test_other_samplers_are_refused(sampler: str) -> None:
     from comfyui_tandem.engine.errors import BadInput
 

@@ -14,6 +14,7 @@ from .narrow import V2, conditioning, foreign, model_of, random_unet, sample
 pytestmark = pytest.mark.comfy
 RANK, STRENGTH = 2, 0.7
 MODULES = {"sd15": 278, "base": 178, "small": 160, "tiny": 147, "uneven": 209, "v2-tiny": 147}
+MOVED = {"sd15": 0, "base": 52, "small": 52, "tiny": 98, "uneven": 36, "v2-tiny": 98}
 SECOND_IS_THIRD = re.compile(r"(up_blocks\.\d+\.(?:resnets|attentions)\.)1\.")
 
 
@@ -124,6 +125,7 @@ def test_each_module_lands_on_the_layer_made_from_its_own(layout: str) -> None:
     model = model_of(unet)
     patched, clip, told = apply_lora(model, None, lora, STRENGTH, 1.0)
     assert (told.unet, told.skipped, told.text) == (MODULES[layout], 278 - MODULES[layout], 0)
+    assert told.moved == MOVED[layout]
     assert clip is None and not model.patches
     same(patched, merged(unet, lora, layout))
 
@@ -148,7 +150,9 @@ def test_a_lora_trained_on_the_compact_unet_itself_goes_by_names(layout: str) ->
     unet = random_unet(layout)
     lora = lora_for(unet)
     patched, _, told = apply_lora(model_of(unet), None, lora, STRENGTH, 1.0)
-    assert (told.unet, told.skipped) == (len(module_names(unet)), 0)
+    count = len(module_names(unet))
+    assert (told.unet, told.moved, told.skipped) == (count, 0, 0)
+    assert str(told) == f"{count} of {count} modules applied, all where their names say"
     same(patched, merged(unet, lora, None))
 
 
@@ -220,7 +224,7 @@ def test_a_lora_of_lost_blocks_alone_changes_nothing() -> None:
     middle = {key: value for key, value in lora_for(teacher()).items() if "mid_block" in key}
     patched, _, told = apply_lora(model_of(student("tiny")), None, middle, 1.0, 1.0)
     assert not patched.patches
-    assert str(told) == "0 of 18 modules applied, 18 of blocks that this model lost"
+    assert str(told) == "0 of 18 modules applied; 18 skipped, of blocks that this model lost"
 
 
 def test_the_node_shows_what_was_applied_and_changes_the_text_encoder(
@@ -248,7 +252,8 @@ def test_the_node_shows_what_was_applied_and_changes_the_text_encoder(
     model = model_of(student("base"))
     patched, encoder, summary = LoadLora.execute(model, "style.safetensors", 1.0, clip).result
     assert summary == (
-        "178 of 278 modules applied, 100 of blocks that this model lost; 1 of the text encoder"
+        "178 of 278 modules applied: 126 where their names say, 52 by origin; "
+        "100 skipped, of blocks that this model lost; 1 of the text encoder"
     )
     assert encoder.patcher.patches and not clip.patcher.patches
     assert len(patched.patches) == 178 and not model.patches

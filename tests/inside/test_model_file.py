@@ -119,8 +119,11 @@ def test_the_node_lists_files_of_comfyuis_folders_alone(
     options = LoadCompactModel.define_schema().inputs[0].options
     assert "diffusion_models/bk/small.safetensors" in options
     assert not any("other" in name or "outside" in name for name in options)
-    model, clip, vae = LoadCompactModel.execute("diffusion_models/bk/small.safetensors").result
+    model, clip, vae, summary = LoadCompactModel.execute(
+        "diffusion_models/bk/small.safetensors"
+    ).result
     assert clip is None and vae is None and model.get_all_wrappers("apply_model")
+    assert "9 of 16 attentions, 160 of 278 modules" in summary
     for name in (str(outside), "diffusion_models/../outside.safetensors"):
         with pytest.raises(BadInput, match="choose one of demo"):
             LoadCompactModel.execute(name)

@@ -202,6 +202,13 @@ def test_the_apply_node_fits_a_model_of_another_loader(
     assert "could not be applied" in caplog.text  # nothing of it stayed on the model
 
 
+@pytest.mark.parametrize("layout", ["base", "small", "tiny"])
+def test_odd_sizes_fit_too(layout: str, caplog: pytest.LogCaptureFixture) -> None:
+    found = sample(unrolled(layout), *three(), size=(9, 5))
+    assert "could not be applied" not in caplog.text
+    assert (found - sample(unrolled(layout), *both(), size=(9, 5))).abs().max() > 1e-3
+
+
 def test_nothing_given_is_changed_and_a_stopped_run_leaves_nothing() -> None:
     import torch
 

@@ -63,7 +63,7 @@ def marked(folder: Path) -> list[psutil.Process]:
 
 def running(folder: Path, module: str) -> psutil.Process:
     """Waits until the demo runs this module in a process of its own."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         for process in marked(folder):
             with suppress(psutil.NoSuchProcess):
@@ -84,7 +84,7 @@ def hear(process: subprocess.Popen[str], words: str) -> None:
 
 
 def all_gone(folder: Path) -> bool:
-    psutil.wait_procs(marked(folder), timeout=20)
+    psutil.wait_procs(marked(folder), timeout=60)
     return marked(folder) == []
 
 

@@ -77,7 +77,7 @@ def waiting(worker: Running) -> Finish:
 
 
 def answering(worker: Running) -> Finish:
-    connection = asking(worker, "heavy", 512, **{"Tandem-Rate": "500000"})
+    connection = asking(worker, "heavy", 512, **{"Tandem-Rate": "200000"})
     answer = connection.getresponse()
 
     def finish() -> int:
