@@ -109,7 +109,8 @@ class Estimator:
             part: [None if value is None else value.clone() for value in values]
             for part, values in total.items()
         }  # a sum of one is that net's own residual
-        self.pending = Pending(probe, found, own, pictures, halves.count(0))
+        kept: Control = {part: list(values) for part, values in own.items()}  # core empties its own
+        self.pending = Pending(probe, found, kept, pictures, halves.count(0))
         return own
 
     def __call__(self, feature: Tensor, options: dict[str, Any]) -> Tensor:

@@ -46,8 +46,11 @@ def compare(nets: Sequence[Residuals], features: Mapping[int, Tensor]) -> Step |
     energy = torch.zeros(len(nets), len(features[min(read)]) * sizes[0], dtype=torch.float64)
     for size in sizes:
         same = sorted(at for at in features if _area(features[at]) == size)
+        fill = torch.tensor([_fill(net, same) for net in nets])
         for at in same:
-            shares = _shares(nets, features[at], at)
+            shares = (
+                _shares(nets, features[at], at) * fill.to(features[at].device)[None, :, None, None]
+            )
             rows = shares.flatten(2)  # [B, K, C h w]
             gram += (rows @ rows.transpose(1, 2)).double().mean(0).cpu() / len(same) / len(sizes)
             if size == sizes[0]:
@@ -78,6 +81,12 @@ def _shares(nets: Sequence[Residuals], feature: Tensor, at: int) -> Tensor:
         else:
             rows.append(residual.float().expand(feature.shape).flatten(2) / length)
     return torch.stack(rows, 1)
+
+
+def _fill(net: Residuals, same: Sequence[int]) -> float:
+    """Makes one residual of a T2I-Adapter, which goes on into what follows, count for all."""
+    own = sum(at in net for at in same)
+    return (len(same) / own) ** 0.5 if own else 0.0
 
 
 def _area(feature: Tensor) -> int:

@@ -171,7 +171,7 @@ def test_one_that_begins_later_is_measured_when_it_acts() -> None:
     latent = sample(stock(), *sides, steps=STEPS)
     *_, later = reported(sides, latent)
     assert later["pruned"] and later["calls"] == 1
-    never = [asked(net(0), 0), asked(net(1), 1, start=0.999)]
+    never = [asked(net(0), 0), asked(net(1), 1, start=0.5, end=0.51)]
     sides = applied(never)
     row = reported(sides, sample(stock(), *sides, steps=STEPS))[1]
     assert (row["scale"], row["reason"], row["calls"]) == (1.0, "did not act", 0)
@@ -179,9 +179,9 @@ def test_one_that_begins_later_is_measured_when_it_acts() -> None:
 
 def test_adapters_and_nets_of_other_packs_take_part_as_they_can() -> None:
     hints = [
-        asked(adapter(), 0, strength=0.8),
-        asked(net(0), 0),
-        asked(adapter(), 0, strength=0.7),
+        asked(adapter(), 0, strength=10.0),
+        asked(net(0), 0, strength=0.2),
+        asked(adapter(), 0, strength=9.0),
     ]
     sides = applied(hints)
     rows = reported(sides, sample(stock(), *sides, steps=STEPS))
