@@ -25,7 +25,9 @@ class Row:
     calls: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.scale}" if self.calls is None else f"{self.scale}; {self.calls} calls"
+        if self.calls is None:
+            return str(self.scale)
+        return f"{self.scale}; {self.calls} {'call' if self.calls == 1 else 'calls'}"
 
 
 @dataclass(slots=True, eq=False)

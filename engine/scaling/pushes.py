@@ -46,11 +46,9 @@ def compare(nets: Sequence[Residuals], features: Mapping[int, Tensor]) -> Step |
     energy = torch.zeros(len(nets), len(features[min(read)]) * sizes[0], dtype=torch.float64)
     for size in sizes:
         same = sorted(at for at in features if _area(features[at]) == size)
-        fill = torch.tensor([_fill(net, same) for net in nets])
+        fill = [_fill(net, same) for net in nets]
         for at in same:
-            shares = (
-                _shares(nets, features[at], at) * fill.to(features[at].device)[None, :, None, None]
-            )
+            shares = _shares(nets, fill, features[at], at)
             rows = shares.flatten(2)  # [B, K, C h w]
             gram += (rows @ rows.transpose(1, 2)).double().mean(0).cpu() / len(same) / len(sizes)
             if size == sizes[0]:
@@ -70,16 +68,17 @@ def joined(steps: Sequence[Step]) -> tuple[NDArray[np.float64], NDArray[np.float
     return gram.numpy(), where.numpy()
 
 
-def _shares(nets: Sequence[Residuals], feature: Tensor, at: int) -> Tensor:
+def _shares(nets: Sequence[Residuals], fill: Sequence[float], feature: Tensor, at: int) -> Tensor:
     """[B, K, C, h w] float32: residuals there by the feature's length; none is zero."""
     length = feature.float().flatten(1).norm(dim=1)[:, None, None].clamp(min=1e-12)
+    nothing = torch.zeros_like(feature, dtype=torch.float32).flatten(2)
     rows: list[Tensor] = []
-    for residuals in nets:
+    for residuals, more in zip(nets, fill, strict=True):
         residual = residuals.get(at)
         if residual is None or residual.shape[1:] != feature.shape[1:]:  # made for another layer
-            rows.append(torch.zeros_like(feature, dtype=torch.float32).flatten(2))
+            rows.append(nothing)
         else:
-            rows.append(residual.float().expand(feature.shape).flatten(2) / length)
+            rows.append(residual.float().expand(feature.shape).flatten(2) * (more / length))
     return torch.stack(rows, 1)
 
 
