@@ -73,7 +73,7 @@ class Scales:
         Raises:
             BadInput: another version, a missing or unknown key, or a value out of range.
         """
-        if form.get("version") != 1 or form.keys() != {"version", "rows"}:
+        if form.get("version") != 1 or set(form) != {"version", "rows"}:
             raise BadInput("scales", dict(form), "need version 1 and rows")
         try:
             return cls(tuple(Scale(**row) for row in form["rows"]))
