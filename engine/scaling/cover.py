@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
-SWEEPS, SMALL_CHANGE = 200, 1e-9
+ROUNDING = 1e-9  # relative
 
 
 def cover(gram: Matrix, wanted: int, others: list[int]) -> float:
@@ -16,28 +16,38 @@ def cover(gram: Matrix, wanted: int, others: list[int]) -> float:
 
     Args:
         gram: [K, K], inner products of K pushes.
-    Source: non-negative least squares on the normal equations, by coordinate descent, which
-        converges to the minimum of this convex quadratic.
+    Source: non-negative least squares by active sets (Lawson and Hanson 1974, chapter 23), on
+        the normal equations.
     """
     energy = float(gram[wanted, wanted])
     if not others or energy <= 0:
         return 0.0
     among, toward = gram[np.ix_(others, others)], gram[others, wanted]
-    mix = _mix(among, toward)
+    mix = _mix(among, toward, ROUNDING * energy)
     left = energy - 2 * mix @ toward + mix @ among @ mix
     return float(np.clip(1 - left / energy, 0, 1))
 
 
-def _mix(among: Matrix, toward: Matrix) -> Matrix:
+def _mix(among: Matrix, toward: Matrix, little: float) -> Matrix:
     """[k] weights >= 0 that minimise mix @ among @ mix / 2 - mix @ toward."""
     mix = np.zeros(len(toward))
-    for _ in range(SWEEPS):
-        change = 0.0
-        for k, own in enumerate(among.diagonal()):
-            if own <= 0:  # a push of nothing
-                continue
-            better = max(0.0, float(mix[k] + (toward[k] - among[k] @ mix) / own))
-            change, mix[k] = max(change, abs(better - mix[k])), better
-        if change < SMALL_CHANGE:
+    used: list[int] = []
+    for _ in range(3 * len(toward)):  # every round lowers the minimum, so few are needed
+        gain = toward - among @ mix
+        gain[used] = 0
+        best = int(gain.argmax())
+        if gain[best] <= little:
             break
+        used.append(best)
+        while used:
+            found, *_ = np.linalg.lstsq(among[np.ix_(used, used)], toward[used], rcond=ROUNDING)
+            if (found > 0).all():
+                mix[used] = found
+                break
+            now = mix[used]
+            share = min(n / (n - f) for n, f in zip(now, found, strict=True) if f <= 0)
+            mix[used] = now + share * (found - now)
+            gone = [at for at in used if mix[at] <= ROUNDING * max(mix.max(), 1e-300)]
+            mix[gone] = 0
+            used = [at for at in used if at not in gone]
     return mix

@@ -25,6 +25,8 @@ class Rule:
     least_push: size of a contribution, as a share of the strongest push; below, it is pruned.
     opposed: cosine from which two that push at the same places are in conflict.
     together: overlap of places from which they are the same.
+    enough: cosine that is all the agreement that can be asked for; without such a cap two that
+        say nearly the same would make all others look alone.
     alone, agreed: agreement, as a share of the best, below which a condition is lowered to
         `lowest`, and from which it is not lowered; in between in proportion.
     lowest: share of its strength that a condition in conflict, or in doubt, keeps at least.
@@ -34,12 +36,13 @@ class Rule:
     least_push: float = 0.1
     opposed: float = -0.3
     together: float = 0.3
-    alone: float = 0.3
-    agreed: float = 0.55
+    enough: float = 0.25
+    alone: float = 0.4
+    agreed: float = 0.8
     lowest: float = 0.5
 
     def __post_init__(self) -> None:
-        shares = (self.most_cover, self.least_push, self.together, self.lowest)
+        shares = (self.most_cover, self.least_push, self.together, self.enough, self.lowest)
         right = all(0 < share <= 1 for share in shares) and self.alone < self.agreed
         if not (right and -1 <= self.opposed <= 0):
             raise BadInput(
@@ -136,7 +139,7 @@ def _settle_conflicts(pushed: Pushed, rule: Rule, found: list[_Found], kept: lis
 def _doubt_the_lonely(pushed: Pushed, rule: Rule, found: list[_Found], kept: list[int]) -> None:
     if len(kept) < FEWEST_JUDGES:
         return
-    among = pushed.direction[np.ix_(kept, kept)]
+    among = pushed.direction[np.ix_(kept, kept)].clip(max=rule.enough)
     agreement = (among.sum(1) - among.diagonal()) / (len(kept) - 1)
     best = agreement.max()
     if best <= 0:  # nobody agrees with anybody

@@ -94,7 +94,7 @@ def test_scales_that_a_run_measured_are_in_the_history(
     }
     assert [row.contribution for row in shown["TandemApplyConditions"]] == [None] * 3
     measured = shown["TandemReport"]
-    assert [row.cond for row in measured] == ["0:canny", "1:ready", "2:lineart_standard"]
+    assert [row.cond for row in measured] == ["0:canny", "1:ready", "2:scribble"]
     edges = sorted((measured[0], measured[2]), key=lambda row: row.pruned)
     assert [row.pruned for row in edges] == [False, True] and not measured[1].pruned
     assert [row.calls for row in edges] == [20, 1] and measured[1].calls == 20
