@@ -66,6 +66,7 @@ class ApplyConditions(io.ComfyNode):
         from ..engine.scaling.ledger import Row
         from ..engine.scaling.payload import scales_payload
         from ..engine.scaling.rule import Rule
+        from ..engine.scaling.scale import listed
 
         sides = positive, negative
         if scales is None and estimate:
@@ -76,6 +77,8 @@ class ApplyConditions(io.ComfyNode):
             raise BadInput("estimate", True, "turn it off, or disconnect scales")
         else:
             (pos, neg), used = apply_scaled(sides, hints, scales, vae)
-        summary = f"measured by the sampler, at most:\n{used}" if estimate else str(used)
+        head = "The sampler measures, up to:" if estimate else ""
         payload = scales_payload(map(Row, used.rows))
-        return io.NodeOutput(pos, neg, summary, ui={"tandem_scales": [json_safe(payload)]})
+        return io.NodeOutput(
+            pos, neg, listed(used.rows, head), ui={"tandem_scales": [json_safe(payload)]}
+        )

@@ -59,13 +59,15 @@ class EstimateScales(io.ComfyNode):
         from ..engine.scaling.one_step import scales_by_one_step
         from ..engine.scaling.payload import scales_payload
         from ..engine.scaling.rule import Rule
+        from ..engine.scaling.scale import listed
 
         sides, start = (positive, negative), latent_image["samples"]
         scales = scales_by_one_step(model, sides, hints, start, seed, Rule(), vae)
         single = [row.scale for row in scales.rows[:FLOATS]]
         single += [0.0] * (FLOATS - len(single))
         ui = {"tandem_scales": [json_safe(scales_payload(map(Row, scales.rows)))]}
-        return io.NodeOutput(scales, f"one extra step was sampled\n{scales}", *single, ui=ui)
+        summary = listed(scales.rows, "One extra step was sampled.")
+        return io.NodeOutput(scales, summary, *single, ui=ui)
 
 
 class Report(io.ComfyNode):
@@ -89,7 +91,8 @@ class Report(io.ComfyNode):
     def execute(cls, latent: Any, positive: Any) -> io.NodeOutput:
         from ..engine.scaling.apply import rows_of_run
         from ..engine.scaling.payload import scales_payload
+        from ..engine.scaling.scale import listed
 
         rows = rows_of_run(positive, latent["samples"])
         ui = {"tandem_scales": [json_safe(scales_payload(rows))]}
-        return io.NodeOutput("\n".join(map(str, rows)), ui=ui)
+        return io.NodeOutput(listed(rows), ui=ui)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -60,9 +60,6 @@ class Scales:
 
     rows: tuple[Scale, ...]
 
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.rows))
-
     def as_dict(self) -> dict[str, Any]:
         return {"version": 1, "rows": [asdict(row) for row in self.rows]}
 
@@ -79,3 +76,9 @@ class Scales:
             return cls(tuple(Scale(**row) for row in form["rows"]))
         except TypeError as error:  # missing, unknown
             raise BadInput("scales", dict(form), f"mend the keys, {error}") from error
+
+
+def listed(rows: Iterable[object], head: str = "") -> str:
+    """A Markdown list: the editor's text preview reads it so."""
+    lines = [f"- {row}" for row in rows]
+    return "\n".join([head, "", *lines] if head else lines)

@@ -279,7 +279,7 @@ def test_scales_before_the_run_take_one_step() -> None:
         scales, summary, *single = estimated(redundant())
     assert [count["net"] for count in counts] == [2, 1, 0, 0]
     assert single == pytest.approx([0.9, 0.8, 0, 0, 0, 0])
-    assert summary.splitlines()[:2] == ["one extra step was sampled", "0:canny: scale 0.90"]
+    assert summary.splitlines()[:3] == ["One extra step was sampled.", "", "- 0:canny: scale 0.90"]
     sides = applied(redundant(), estimate=False, scales=scales)
     with calls(*nets) as counts:
         sample(stock(), *sides, steps=STEPS)
