@@ -91,7 +91,7 @@ class Estimator:
         self.pending = None
         sigma = float(t[0])
         if probe.steps and sigma != probe.sigma:  # a region did not take part in that step
-            self._decide(probe)
+            self.settle(probe)
             total = summed([(control, link.factor) for link, control in found])
         acting = tuple(link for link, _ in found if _is_asked(link))
         halves: Sequence[int] = options["cond_or_uncond"]
@@ -139,7 +139,7 @@ class Estimator:
         probe.chunks += pending.chunks
         if probe.chunks < probe.wanted:
             return
-        self._decide(probe)
+        self.settle(probe)
         scaled = summed([(control, link.factor) for link, control in pending.found])
         for part, values in pending.total.items():
             for old, new in zip(values, scaled[part], strict=True):
@@ -148,7 +148,8 @@ class Estimator:
                 elif old is not None:  # all who had something to say here were pruned
                     old.zero_()
 
-    def _decide(self, probe: Probe) -> None:
+    def settle(self, probe: Probe) -> None:
+        """Decide by what was measured, for the rest of the run."""
         gram, where = joined(probe.steps)
         probe.steps, probe.chunks = [], 0
         names = _names(probe.acting)
