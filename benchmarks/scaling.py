@@ -19,15 +19,15 @@ import torch
 
 from ..training.files import JUDGE, SHIPPED, open_judge
 from .parts import Part, Result, finish
-from .scaling_draw import ARMS, ESTIMATED, Studio, judged, total
-from .scaling_figures import arm_figures, check_figures, joined, renders_of, search_figures
+from .scaling_draw import Studio, judged
+from .scaling_figures import arm_figures, check_figures, joined, renders_of, search_figures, total
 from .scaling_probe import cost, pushes_of_steps, rank_correlation
 from .scaling_search import best_fixed, searched
-from .scaling_sets import Block, block_of_sets
+from .scaling_sets import ARMS, ESTIMATED, Block, block_of_sets
 
 # Scenes reported on; those on which fixed scales are chosen; those of every run.
 SEED, TUNING_SEED, CHECKED_SEED = 3_000_017, 3_000_018, 3_000_019
-CHECKED, CHECKED_DRAWN, CHECKED_STEPS = 48, 6, 8  # sets that every run decides on, and draws
+CHECKED, CHECKED_DRAWN, CHECKED_STEPS = 30, 6, 8  # sets that every run decides on, and draws
 BLOCK = 12  # sets a part: two of each family
 FIXED = "fixed"
 ENGINE = Path(__file__).resolve().parents[1] / "engine"
@@ -144,7 +144,7 @@ def _checked(studio: Callable[[], Studio], _: Mapping[str, Result]) -> Result:
     drawn = [studio().draw(one, None, CHECKED_STEPS, one.number) for one in few.sets]
     scores = judged(judge, few, torch.cat([one.picture for one in drawn]))
     calls = sum(row.calls or 0 for one in drawn for row in one.rows)
-    totals = [total(one, each, renders) for one, each in zip(few.sets, scores, strict=True)]
+    totals = [total(one.judged, each, renders) for one, each in zip(few.sets, scores, strict=True)]
     return {"sets": rows, "calls": calls, "score": float(np.mean(totals))}
 
 

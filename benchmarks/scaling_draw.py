@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,10 @@ from ..training.export import CONTROL_NETS, control_file
 from ..training.hints import KINDS
 from ..training.judge import Judge, Reading, adherence, read
 from ..training.measures import hint_scores
-from .scaling_sets import Block, Set, row_of
+from .scaling_sets import ARMS, PROMPT, Block, Set, row_of
 
 __all__ = ["KEPT"]
 CFG, SAMPLER, SCHEDULER, LATENT = 4.5, "dpmpp_2m", "normal", 16
-PROMPT = "prompt"  # kind of score beside those of hints
-ESTIMATED = "estimated"
-Strengths = Callable[[int], Sequence[float]]  # by the number of conditions
-ARMS: dict[str, Strengths] = {
-    "ones": lambda n: [1.0] * n,
-    "shared": lambda n: [1.0 / n] * n,
-    "first": lambda n: [1.0, *[0.5] * (n - 1)],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +57,7 @@ class Studio:
         hints = self._hints(one, strengths or ARMS["ones"](len(one.asked)))
         sides = [self._encoded(" ".join(one.told.words)), self.negative]
         if strengths is None:
-            (positive, negative), _ = apply_estimated(sides, hints, Rule())
+            (positive, negative), used = apply_estimated(sides, hints, Rule())
         else:
             (positive, negative), used = apply_as_asked(sides, hints)
         start = torch.zeros(1, 4, LATENT, LATENT)
@@ -117,12 +109,6 @@ def judged(judge: Judge, block: Block, pictures: Tensor) -> list[dict[str, float
         }
         for row, one in enumerate(block.sets)
     ]
-
-
-def total(one: Set, scores: Mapping[str, float], renders: Mapping[str, float]) -> float:
-    """Mean of the scores that apply, each as a share of what true renders score."""
-    shares = [scores[kind] / renders[kind] for kind in (*one.judged, PROMPT)]
-    return float(np.nanmean(shares))
 
 
 def _prompt(reading: Reading, one: Set) -> float:

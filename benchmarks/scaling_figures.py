@@ -9,8 +9,7 @@ import numpy as np
 
 from ..training.hints import KINDS
 from .parts import Result
-from .scaling_draw import ARMS, ESTIMATED, PROMPT
-from .scaling_sets import CLEAN, FAMILIES
+from .scaling_sets import ARMS, CLEAN, ESTIMATED, FAMILIES, PROMPT
 from .statistics import interval
 
 Rows = Sequence[Mapping[str, Any]]
@@ -34,7 +33,10 @@ def check_figures(checked: Result) -> dict[str, float]:
 def arm_figures(results: Mapping[str, Result]) -> dict[str, float]:
     renders = renders_of(results)
     rows = {arm: joined(results, f"{arm}_") for arm in (*FIXED_ARMS, ESTIMATED)}
-    totals = {arm: np.array([_total(one, renders) for one in sets]) for arm, sets in rows.items()}
+    totals = {
+        arm: np.array([total(one["judged"], one["scores"], renders) for one in sets])
+        for arm, sets in rows.items()
+    }
     families = np.array([one["family"] for one in rows[ESTIMATED]])
     figures: dict[str, float] = {"fixed_scale": results["fixed"]["scale"]}
     for arm, values in totals.items():
@@ -97,9 +99,11 @@ def joined(results: Mapping[str, Result], start: str) -> list[Any]:
     return [one for name in names for one in results[name]["sets"]]
 
 
-def _total(one: Mapping[str, Any], renders: Mapping[str, float]) -> float:
-    shares = [one["scores"][kind] / renders[kind] for kind in (*one["judged"], PROMPT)]
-    return float(np.nanmean(shares))
+def total(
+    judged: Sequence[str], scores: Mapping[str, float], renders: Mapping[str, float]
+) -> float:
+    """Mean of the scores that apply, each as a share of what true renders score."""
+    return float(np.nanmean([scores[kind] / renders[kind] for kind in (*judged, PROMPT)]))
 
 
 def _gain(totals: Mapping[str, Any], chosen: Any, name: str) -> dict[str, float]:

@@ -10,12 +10,12 @@ from unittest import mock
 
 import numpy as np
 
-from .scaling_draw import ARMS, Studio  # isort: skip
+from .scaling_draw import Studio  # isort: skip
 
 from ..engine.scaling import estimator
 from ..engine.scaling.estimator import Estimator, Probe
 from ..engine.scaling.pushes import joined
-from .scaling_sets import Set
+from .scaling_sets import ARMS, Set
 
 FEW, MANY = 4, 8  # steps of runs whose difference is the time of a step
 
@@ -40,7 +40,8 @@ def pushes_of_steps(studio: Studio, one: Set, steps: int) -> list[list[float]]:
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Spearman's, of numbers that are all different."""
     ranks = [np.argsort(np.argsort(values)) for values in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    one, other = ((each - each.mean()) / each.std() for each in ranks)
+    return float((one * other).mean())
 
 
 def cost(studio: Studio, one: Set, rounds: int) -> dict[str, float]:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..training.judge import Judge
-from .scaling_draw import ARMS, Studio, judged, total
-from .scaling_sets import Block
+from .scaling_draw import Studio, judged
+from .scaling_figures import total
+from .scaling_sets import ARMS, Block
 
 TRIED = (0.0, 0.5, 1.0)
 Scales = tuple[float, ...]
@@ -32,7 +33,7 @@ class Search:
         [one] = self.block.sets
         drawn = self.studio.draw(one, scales, self.steps, one.number)
         [scores] = judged(self.judge, self.block, drawn.picture)
-        found = total(one, scores, self.renders)
+        found = total(one.judged, scores, self.renders)
         if scales is not None:
             self.known[tuple(scales)] = found
         return found

@@ -25,6 +25,13 @@ CLEAN = FAMILIES[:3]
 KINDS = ("canny", "depth", "seg", "pose")
 EDGES = ("canny", "line", "soft")  # one net learnt all three
 SPECKS, GREY = 0.15, 0.5  # share of noise in edges, weight of noise in others
+PROMPT = "prompt"  # kind of score beside those of hints
+ESTIMATED = "estimated"
+ARMS: dict[str, Callable[[int], list[float]]] = {  # strengths by the number of conditions
+    "ones": lambda n: [1.0] * n,
+    "shared": lambda n: [1.0 / n] * n,
+    "first": lambda n: [1.0, *[0.5] * (n - 1)],
+}
 Picture = NDArray[np.uint8]
 
 
