@@ -135,7 +135,11 @@ def _checked(studio: Callable[[], Studio], _: Mapping[str, Result]) -> Result:
     """The same few decisions and pictures in every run."""
     block = block_of_sets(CHECKED, CHECKED_SEED, slice(None))
     rows = [
-        {"family": one.family, "scales": [row.scale for row in studio().estimate(one, one.number)]}
+        {
+            "family": one.family,
+            "good": [asked.good for asked in one.asked],
+            "scales": [row.scale for row in studio().estimate(one, one.number)],
+        }
         for one in block.sets
     ]
     few = block_of_sets(CHECKED, CHECKED_SEED, slice(CHECKED_DRAWN))

@@ -20,7 +20,13 @@ COSTLY = 0.02  # share of its score that dropping a condition costs the best sca
 def check_figures(checked: Result) -> dict[str, float]:
     """Of what every run decides and draws: how many are pruned, the mean scale, calls, score."""
     sets: Rows = checked["sets"]
-    empty = [one["scales"][-1] for one in sets if one["family"] == "empty"]
+    empty = [
+        scale
+        for one in sets
+        if one["family"] == "empty"
+        for scale, good in zip(one["scales"], one["good"], strict=True)
+        if not good
+    ]
     return {
         "checked_pruned": float(sum(scale == 0 for one in sets for scale in one["scales"])),
         "checked_empty_pruned": float(sum(scale == 0 for scale in empty)),
@@ -58,9 +64,17 @@ def arm_figures(results: Mapping[str, Result]) -> dict[str, float]:
     drop = 1 - totals[ESTIMATED][redundant].mean() / totals["ones"][redundant].mean()
     figures["adherence_drop_redundant_pct"] = 100 * float(drop)
     for family in FAMILIES:
-        scales = [one["scales"] for one in rows[ESTIMATED] if one["family"] == family]
-        pruned = [scale == 0 for each in scales for scale in each]
-        figures[f"pruned_pct_{family}"] = 100 * float(np.mean(pruned))
+        for name, wanted in (("good", True), ("bad", False)):
+            scales = [
+                scale
+                for one in rows[ESTIMATED]
+                if one["family"] == family
+                for scale, good in zip(one["scales"], one["good"], strict=True)
+                if good is wanted
+            ]
+            if scales:
+                figures[f"pruned_pct_{family}_{name}"] = 100 * float(np.mean(np.equal(scales, 0)))
+                figures[f"mean_scale_{family}_{name}"] = float(np.mean(scales))
     return figures
 
 

@@ -90,7 +90,8 @@ def block_of_sets(count: int, seed: int, block: slice) -> Block:
         hint = {kind: pictures[at] for kind, pictures in drawn.items()}
         other = {kind: pictures[at - 1] for kind, pictures in drawn.items()}
         asked = MAKERS[family](turn, hint, other, chance)
-        sets.append(Set(number, family, told[at], asked))
+        order = chance.permutation(len(asked)).tolist()  # a bad one may stand anywhere
+        sets.append(Set(number, family, told[at], tuple(asked[at] for at in order)))
     return Block(tuple(sets), truth)
 
 

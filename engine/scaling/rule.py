@@ -25,24 +25,28 @@ class Rule:
     least_push: size of a contribution, as a share of the strongest push; below, it is pruned.
     opposed: cosine from which two that push at the same places are in conflict.
     together: overlap of places from which they are the same.
+    agree: cosine from which two agree; where no two do, nobody is in doubt.
     enough: cosine that is all the agreement that can be asked for; without such a cap two that
         say nearly the same would make all others look alone.
-    alone, agreed: agreement, as a share of the best, below which a condition is lowered to
-        `lowest`, and from which it is not lowered; in between in proportion.
-    lowest: share of its strength that a condition in conflict, or in doubt, keeps at least.
+    alone, agreed: agreement, as a share of the best, below which a condition is in doubt, and
+        from which it is not; in between in proportion.
+    lowest, doubted: share of its strength that a condition keeps at least in conflict, in doubt.
     """
 
     most_cover: float = 0.5
     least_push: float = 0.1
     opposed: float = -0.3
     together: float = 0.3
+    agree: float = 0.15
     enough: float = 0.25
     alone: float = 0.4
-    agreed: float = 0.8
+    agreed: float = 0.7
     lowest: float = 0.5
+    doubted: float = 0.25
 
     def __post_init__(self) -> None:
-        shares = (self.most_cover, self.least_push, self.together, self.enough, self.lowest)
+        shares = (self.most_cover, self.least_push, self.together, self.agree, self.enough)
+        shares += (self.lowest, self.doubted)
         right = all(0 < share <= 1 for share in shares) and self.alone < self.agreed
         if not (right and -1 <= self.opposed <= 0):
             raise BadInput(
@@ -140,14 +144,15 @@ def _doubt_the_lonely(pushed: Pushed, rule: Rule, found: list[_Found], kept: lis
     if len(kept) < FEWEST_JUDGES:
         return
     among = pushed.direction[np.ix_(kept, kept)].clip(max=rule.enough)
-    agreement = (among.sum(1) - among.diagonal()) / (len(kept) - 1)
+    np.fill_diagonal(among, 0)
+    agreement = among.sum(1) / (len(kept) - 1)
     best = agreement.max()
-    if best <= 0:  # nobody agrees with anybody
+    if among.max() < rule.agree or best <= 0:
         return
     for at, share in zip(kept, (agreement / best).tolist(), strict=True):
         one = found[at]
         one.agreement = share
         trust = float(np.clip((share - rule.alone) / (rule.agreed - rule.alone), 0, 1))
-        factor = rule.lowest + (1 - rule.lowest) * trust
+        factor = rule.doubted + (1 - rule.doubted) * trust
         if factor < min(one.factor, 1.0):
             one.factor, one.reason = factor, f"agrees {share:.2f} as much as the best"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .chains import Sides, adapter, both, foreign_net, forget, net, stock, unrolled
+from .chains import Sides, adapter, both, control_lora, foreign_net, forget, net, stock, unrolled
 from .core_nodes import core_nodes
 from .narrow import sample
 from .narrow_nets import asked, calls
@@ -187,6 +187,9 @@ def test_adapters_and_nets_of_other_packs_take_part_as_they_can() -> None:
     rows = reported(sides, sample(stock(), *sides, steps=STEPS))
     assert [row["pruned"] for row in rows] == [False, False, True]
     assert [row["calls"] for row in rows] == [STEPS, STEPS, 1]
+    lora = [asked(net(0), 0), asked(control_lora(), 1), asked(control_lora(), 1, strength=0.9)]
+    rows = reported(sides := applied(lora), sample(stock(), *sides, steps=STEPS))
+    assert [row["pruned"] for row in rows] == [False, False, True]
     sides = applied([asked(net(0), 0), asked(foreign_net(1), 1), asked(net(2), 2)])
     rows = reported(sides, sample(stock(), *sides, steps=STEPS))
     assert [row["scale"] for row in rows] == [1, 1, 1]

@@ -92,10 +92,12 @@ def test_who_agrees_with_nobody_is_doubted_where_the_others_agree() -> None:
     among = [(3.0, 1.0, 1.0, 0), (1.0, 3.0, 1.0, 0), (1.0, 1.0, 3.0, 0)]
     *three, lonely = scales(rows(*among, (0.0, 0.0, 0.0, 3.0)))
     assert [one.scale for one in three] == [1, 1, 1]
-    assert lonely.scale == RULE.lowest and lonely.agreement == pytest.approx(0)
+    assert lonely.scale == RULE.doubted and lonely.agreement == pytest.approx(0)
     assert lonely.reason == "agrees 0.00 as much as the best"
     near = scales(rows((5.0, 3, 0, 0), (5.0, 0, 4, 0), (1.0, 0, 0, 3.0)))
     assert [one.reason for one in near] == [None] * 3  # two alike do not make the third look alone
+    strangers = scales(rows((9.0, 0.5, 0, 0), (0.5, 9, 0, 0), (0.0, 0, 9, 0)))
+    assert [one.agreement for one in strangers] == [None] * 3  # no two agree enough to judge
     pair = scales(rows(among[0], (0.0, 0.0, 0.0, 3.0)))  # who of two is wrong?
     assert [one.scale for one in pair] == [1, 1]
     assert [one.agreement for one in pair] == [None, None]
@@ -140,7 +142,7 @@ def test_scales_stay_within_bounds_and_the_strongest_stays(lines: Rows, strength
     found = scales(lines, (strength,) * len(lines))
     assert all(0 <= one.scale <= strength for one in found)
     strongest = max(found, key=lambda one: one.push or 0)
-    assert strongest.scale >= RULE.lowest * strength
+    assert strongest.scale >= min(RULE.lowest, RULE.doubted) * strength
 
 
 @given(several)
