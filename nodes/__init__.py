@@ -18,6 +18,7 @@ class TandemExtension(ComfyExtension):
         from .offload import EdgeWorker, PlanOffload, RunConditions
         from .options import EdgeOptions, LineOptions, PeopleOptions, PictureOptions, SurfaceOptions
         from .profile import LoadProfile
+        from .scales import EstimateScales, Report
         from .scenes import DemoSceneNode
 
         open_detectors()
@@ -43,4 +44,6 @@ class TandemExtension(ComfyExtension):
             LoadLora,
             FastSampler,
             ConditionOfHint,
+            EstimateScales,
+            Report,
         ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
 from ..engine.conditions import Hint
+from ..engine.errors import BadInput
 from .show import json_safe
-from .sockets import Hints
+from .sockets import Hints, ScalesSocket
+
+if TYPE_CHECKING:
+    from ..engine.scaling.scale import Scales
 
 
 class ApplyConditions(io.ComfyNode):
@@ -27,6 +31,19 @@ class ApplyConditions(io.ComfyNode):
                 io.Vae.Input(
                     "vae", optional=True, tooltip="Only for ControlNets that ask for one."
                 ),
+                ScalesSocket.Input(
+                    "scales",
+                    optional=True,
+                    tooltip="From Estimate Scales. Without it each condition has its strength.",
+                ),
+                io.Boolean.Input(
+                    "estimate",
+                    default=False,
+                    optional=True,
+                    tooltip="The sampler measures on its first step what each condition adds, "
+                    "lowers what disagrees and leaves out what adds nothing. Strengths are the "
+                    "upper bounds. Scale Report shows what it found.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output("positive_out", "positive"),
@@ -37,26 +54,31 @@ class ApplyConditions(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, positive: Any, negative: Any, hints: tuple[Hint, ...], vae: Any = None
+        cls,
+        positive: Any,
+        negative: Any,
+        hints: tuple[Hint, ...],
+        vae: Any = None,
+        scales: Scales | None = None,
+        estimate: bool = False,
     ) -> io.NodeOutput:
-        from ..engine.control import apply_hints
+        from ..engine.scaling.apply import apply_as_asked, apply_estimated, apply_scaled
+        from ..engine.scaling.ledger import Row
+        from ..engine.scaling.payload import scales_payload
+        from ..engine.scaling.rule import Rule
+        from ..engine.scaling.scale import listed
 
-        (pos, neg), told = apply_hints((positive, negative), hints, vae)
-        rows = [
-            {
-                "cond": one.cond,
-                "scale": one.scale,
-                "contribution": None,  # measured by the scale estimator alone
-                "pruned": not one.applied,
-                "reason": one.reason,
-            }
-            for one in told
-        ]
-        summary = "\n".join(
-            f"{one.cond}: scale {one.scale:.2f}"
-            if one.applied
-            else f"{one.cond}: left out, {one.reason}"
-            for one in told
+        sides = positive, negative
+        if scales is None and estimate:
+            (pos, neg), used = apply_estimated(sides, hints, Rule(), vae)
+        elif scales is None:
+            (pos, neg), used = apply_as_asked(sides, hints, vae)
+        elif estimate:
+            raise BadInput("estimate", True, "turn it off, or disconnect scales")
+        else:
+            (pos, neg), used = apply_scaled(sides, hints, scales, vae)
+        head = "The sampler measures, up to:" if estimate else ""
+        payload = scales_payload(map(Row, used.rows))
+        return io.NodeOutput(
+            pos, neg, listed(used.rows, head), ui={"tandem_scales": [json_safe(payload)]}
         )
-        ui = {"tandem_scales": [json_safe({"v": 1, "rows": rows})]}
-        return io.NodeOutput(pos, neg, summary, ui=ui)

@@ -10,3 +10,4 @@ OptionsSocket = io.Custom("TANDEM_OPTIONS")  # Options
 Plan = io.Custom("TANDEM_PLAN")  # Offload
 Profiles = io.Custom("TANDEM_PROFILES")  # dict[str, Profile], by lane
 Hints = io.Custom("TANDEM_HINTS")  # tuple[Hint, ...]
+ScalesSocket = io.Custom("TANDEM_SCALES")  # Scales

@@ -9,9 +9,10 @@ are those of core's chain, bit for bit.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import comfy.controlnet
 from comfy.cldm.cldm import ControlNet as Network
@@ -24,8 +25,10 @@ from torch import Tensor
 from ..errors import BadInput
 from .lean_net import EncodedOnce, lean
 from .positions import FIT, Control, Fit, OwnFeature, fit_of
+from .summing import summed
 
 UNROLL = "tandem_unroll"
+TAG = "tandem_tag"  # attribute of a net
 CORES_OWN = (
     comfy.controlnet.ControlNet,
     comfy.controlnet.ControlNetSD35,
@@ -34,25 +37,40 @@ CORES_OWN = (
 )
 
 
+class Tag(Protocol):
+    """What a net carries as `tandem_tag` when something wants to see what it says."""
+
+    @property
+    def listener(self) -> Listener: ...
+
+
 @dataclass(slots=True, eq=False)
 class Link:
     """One net of a chain.
 
     net: our copy without those before it; a foreign one is itself, with all before it.
     fit: what of its residuals the UNet reads, where not all.
+    factor: what its residuals are multiplied with beside its strength; at 0 it is not called.
+    calls: how often it was, in this run.
     """
 
     net: Any
     foreign: bool
     fit: Fit | None
     started: bool = False
+    factor: float = 1.0
+    calls: int = 0
+
+    @property
+    def tag(self) -> Tag | None:
+        return getattr(self.net, TAG, None)
 
     def pre_run(self, model: Any, percent_to_sigma: Any) -> None:
         if self.fit and isinstance(self.net, comfy.controlnet.ControlLora):
             do = "give a whole ControlNet: its network is made of the model's, which lost blocks"
             raise BadInput("ControlNet", "a Control-LoRA on a compact UNet", do)
         self.net.pre_run(model, percent_to_sigma)
-        self.started = True
+        self.started, self.calls = True, 0
         network = getattr(self.net, "control_model", None)
         if self.foreign or not isinstance(network, Network):
             return
@@ -68,12 +86,21 @@ class Link:
                 encoder.known.clear()  # a guider that ComfyUI caches would keep them
 
 
+Found = Sequence[tuple[Link, Control]]
+Watch = Callable[[Found, Control, Tensor, int, dict[str, Any]], Control]
+
+
 class ControlChain(ControlBase):
-    """What core asks in place of the chain's last net."""
+    """What core asks in place of the chain's last net.
+
+    watch: sees what each net says, their sum, the batch's sigmas, the number of chunks and the
+    transformer options before the sum goes to the UNet, and gives the sum to use.
+    """
 
     def __init__(self, links: Sequence[Link], last: Any) -> None:
         super().__init__()
         self.links = tuple(links)
+        self.watch: Watch | None = None
         self.previous_controlnet = last  # not asked: other packs look there for nets of theirs
 
     def own_residuals(
@@ -88,18 +115,24 @@ class ControlChain(ControlBase):
         """
         found: list[tuple[Link, Control]] = []
         for link in self.links:
+            if link.factor == 0:
+                continue
             control = link.net.get_control(x, t, cond, chunks, options)
             if control is not None:
+                link.calls += 1
                 found.append((link, control))
         return found
 
     def get_control(
         self, x_noisy: Tensor, t: Tensor, cond: Any, batched_number: int, transformer_options: Any
     ) -> Control | None:
-        total: Control | None = None
-        for _, control in self.own_residuals(x_noisy, t, cond, batched_number, transformer_options):
-            total = control if total is None else self.control_merge(control, total, None)
-        return total
+        found = self.own_residuals(x_noisy, t, cond, batched_number, transformer_options)
+        if not found:
+            return None
+        total = summed([(control, link.factor) for link, control in found])
+        if self.watch is None:
+            return total
+        return self.watch(found, total, t, batched_number, transformer_options)
 
     def pre_run(self, model: Any, percent_to_timestep_function: Any) -> None:
         for link in self.links:
@@ -114,6 +147,10 @@ class ControlChain(ControlBase):
 
     def inference_memory_requirements(self, dtype: Any) -> float:
         return sum(link.net.inference_memory_requirements(dtype) for link in self.links)
+
+
+# Told of a run's guider and chains before it; what it gives is told of the latent that came out.
+Listener = Callable[[Any, Sequence[ControlChain]], AbstractContextManager[Callable[[Tensor], None]]]
 
 
 def unroll(conds: Mapping[str, Iterable[dict[str, Any]]], fit: Fit | None) -> list[ControlChain]:
@@ -170,8 +207,15 @@ def unrolled_sample(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
     guider = executor.class_obj
     fit = _fit_of_run(guider)
     chains = [] if _cuts_hints(guider) else unroll(guider.conds, fit)
+    tags = [link.tag for chain in chains for link in chain.links]
+    listeners = dict.fromkeys(tag.listener for tag in tags if tag)
     try:
-        return executor(*args, **kwargs)
+        with ExitStack() as stack:
+            told = [stack.enter_context(listener(guider, chains)) for listener in listeners]
+            latent = executor(*args, **kwargs)
+            for tell in told:
+                tell(latent)
+            return latent
     finally:  # core cleans up only after a run that was not stopped
         for chain in chains:
             chain.cleanup()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from comfyui_tandem.engine.offload.payload_form import PlanForm
+from comfyui_tandem.engine.scaling.payload import ScalesForm
 from comfyui_tandem.headless.graph import Graph, classes_of, read_graph
 from comfyui_tandem.headless.result import Result
 from comfyui_tandem.headless.session import Session
@@ -76,6 +77,33 @@ def test_fast_sampler_shows_when_each_condition_acts(
             for cond in ("0:canny", "1:ready", "2:ready")
         ],
     }
+
+
+def test_scales_that_a_run_measured_are_in_the_history(
+    idle_comfy: Session, worker: WorkerProcess
+) -> None:
+    [file] = [file for file in GRAPHS if file.stem == "measured_scales"]
+    graph = read_graph(file)
+    nodes = {form["class_type"]: name for name, form in graph.items()}
+    result = idle_comfy.api.run(graph)
+    entry = idle_comfy.api.history(result.prompt_id)
+    assert entry is not None
+    shown = {
+        name: ScalesForm.model_validate(entry["outputs"][nodes[name]]["tandem_scales"][0]).rows
+        for name in ("TandemApplyConditions", "TandemEstimateScales", "TandemReport")
+    }
+    assert [row.contribution for row in shown["TandemApplyConditions"]] == [None] * 3
+    measured = shown["TandemReport"]
+    assert [row.cond for row in measured] == ["0:canny", "1:ready", "2:scribble"]
+    edges = sorted((measured[0], measured[2]), key=lambda row: row.pruned)
+    assert [row.pruned for row in edges] == [False, True] and not measured[1].pruned
+    assert [row.calls for row in edges] == [20, 1] and measured[1].calls == 20
+    assert edges[1].reason is not None and f"by {edges[0].cond}" in edges[1].reason
+    before = shown["TandemEstimateScales"]
+    assert [row.pruned for row in before] == [row.pruned for row in measured]
+    again = idle_comfy.api.run(graph)
+    assert again.executed == ()
+    assert again.outputs[nodes["TandemReport"]] == result.outputs[nodes["TandemReport"]]
 
 
 @pytest.mark.parametrize("cache", [("--cache-lru", "40"), ("--cache-none",)], ids=lambda c: c[0])

@@ -1,0 +1,108 @@
+"""Part of `scaling`: what scales would be best, found by trying them on each set by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..training.judge import Judge
+from .scaling_draw import Studio, judged
+from .scaling_figures import total
+from .scaling_sets import ARMS, Block
+
+TRIED = (0.0, 0.5, 1.0)
+Scales = tuple[float, ...]
+
+
+class Search:
+    """Scores of one set at scales that were tried."""
+
+    def __init__(
+        self, studio: Studio, judge: Judge, block: Block, renders: Mapping[str, float], steps: int
+    ) -> None:
+        self.studio, self.judge, self.block = studio, judge, block
+        self.renders, self.steps = renders, steps
+        self.known: dict[Scales, float] = {}
+
+    def score(self, scales: Sequence[float] | None) -> float:
+        """None: estimated."""
+        if scales is not None and tuple(scales) in self.known:
+            return self.known[tuple(scales)]
+        [one] = self.block.sets
+        drawn = self.studio.draw(one, scales, self.steps, one.number)
+        [scores] = judged(self.judge, self.block, drawn.picture)
+        found = total(one.judged, scores, self.renders)
+        if scales is not None:
+            self.known[tuple(scales)] = found
+        return found
+
+    def best(self, most: int) -> Scales:
+        """One scale after the other, until none helps or `most` were tried."""
+        [one] = self.block.sets
+        now = tuple(ARMS["ones"](len(one.asked)))
+        while True:
+            before = now
+            for at in range(len(now)):
+                for scale in TRIED:
+                    other = (*now[:at], scale, *now[at + 1 :])
+                    if len(self.known) >= most and other not in self.known:
+                        return now
+                    if any(other) and self.score(other) > self.score(now):
+                        now = other
+            if now == before:
+                return now
+
+
+def searched(
+    studio: Studio,
+    judge: Judge,
+    block: Block,
+    renders: Mapping[str, float],
+    steps: int,
+    most: int,
+) -> list[dict[str, Any]]:
+    """Of each set: scores at 1.0, at the best scales and at estimated ones, and what each
+    condition of the best costs when it is dropped, as a share.
+    """
+    found: list[dict[str, Any]] = []
+    for row in range(len(block.sets)):
+        search = Search(studio, judge, block.only(row), renders, steps)
+        best = search.best(most)
+        score = search.score(best)
+        costs = [
+            float(1 - search.score((*best[:at], 0.0, *best[at + 1 :])) / score)
+            if scale and sum(map(bool, best)) > 1
+            else 0.0
+            for at, scale in enumerate(best)
+        ]
+        found.append(
+            {
+                "ones": search.score(ARMS["ones"](len(best))),
+                "best": score,
+                "estimated": search.score(None),
+                "scales": list(best),
+                "costs": costs,
+            }
+        )
+    return found
+
+
+def best_fixed(
+    studio: Studio,
+    judge: Judge,
+    block: Block,
+    renders: Mapping[str, float],
+    steps: int,
+    scales: Sequence[float],
+) -> dict[str, Any]:
+    """The one scale for all conditions that scores best over all sets of a block."""
+    tried: dict[float, float] = {}
+    for scale in scales:
+        each = [
+            Search(studio, judge, block.only(row), renders, steps).score([scale] * len(one.asked))
+            for row, one in enumerate(block.sets)
+        ]
+        tried[scale] = float(np.mean(each))
+    return {"scale": max(tried, key=lambda scale: tried[scale]), "scores": list(tried.values())}

@@ -1,0 +1,120 @@
+"""Hints on the prompts with scales: given ones, or such as each run measures for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from ..conditions import Hint
+from ..control import Applied, apply_hints
+from ..control.chain import Conditioning
+from ..control.unroll import TAG
+from ..errors import BadInput
+from .estimator import Asked
+from .ledger import Ledger, Row
+from .rule import Rule
+from .scale import Scale, Scales
+
+EMPTY = "its hint is one flat colour"
+Sides = list[Conditioning]
+
+
+def apply_as_asked(
+    sides: Sequence[Conditioning], hints: Sequence[Hint], vae: Any = None
+) -> tuple[Sides, Scales]:
+    """As `apply_hints`, each condition with its strength."""
+    applied, told = apply_hints(sides, hints, vae)
+    return applied, Scales(tuple(map(_scale, told, hints)))
+
+
+def apply_estimated(
+    sides: Sequence[Conditioning], hints: Sequence[Hint], rule: Rule, vae: Any = None
+) -> tuple[Sides, Scales]:
+    """As `apply_hints`; every run that the prompts are in measures the scales, and uses them.
+
+    Empty hints are left out at once: a net has something to say to them too, so no strength of a
+    residual tells. The scales given back are the upper bounds; `ledger_of` finds the runs' own.
+    """
+    ledger = Ledger(rule)
+    applied, told = apply_hints(
+        sides,
+        hints,
+        vae,
+        strength_of=lambda _, hint: (0.0, EMPTY) if is_empty(hint) else _asked_for(hint),
+        mark=lambda cond, net: setattr(net, TAG, Asked(cond, ledger)),
+    )
+    ledger.asked = tuple(map(_scale, told, hints))
+    return applied, Scales(ledger.asked)
+
+
+def apply_scaled(
+    sides: Sequence[Conditioning], hints: Sequence[Hint], scales: Scales, vae: Any = None
+) -> tuple[Sides, Scales]:
+    """As `apply_hints`, with these scales in place of strengths; the strength is the upper bound.
+
+    Raises:
+        BadInput: scales of other conditions than these.
+    """
+    by_cond = {row.cond: row for row in scales.rows}
+    names = [f"{at}:{hint.condition.request.detector}" for at, hint in enumerate(hints)]
+    if list(by_cond) != names:
+        do = f"estimate again, these are {', '.join(names)}"
+        raise BadInput("scales", ", ".join(by_cond), do)
+
+    def strength_of(cond: str, hint: Hint) -> tuple[float, str | None]:
+        row = by_cond[cond]
+        return min(row.scale, hint.condition.request.strength), row.reason
+
+    applied, told = apply_hints(sides, hints, vae, strength_of)
+    used = map(_scale, told, hints)
+    rows = (
+        replace(by_cond[row.cond], strength=row.strength, scale=row.scale, reason=row.reason)
+        if row.pruned
+        else replace(by_cond[row.cond], strength=row.strength, scale=row.scale)
+        for row in used
+    )
+    return applied, Scales(tuple(rows))
+
+
+def rows_of_run(side: Conditioning, latent: Tensor) -> tuple[Row, ...]:
+    """What the run that made `latent` of these prompts found, in the order of the chain.
+
+    Raises:
+        BadInput: nothing was to be measured, or no run that is remembered made it.
+    """
+    ledgers = ledgers_of(side)
+    if not ledgers:
+        raise BadInput("positive", "nothing was measured", "turn on estimate in Apply Conditions")
+    return tuple(row for ledger in ledgers for row in ledger.read(latent))
+
+
+def ledgers_of(side: Conditioning) -> list[Ledger]:
+    """Of the prompts' nets that are measured, each once, in the order of the chain."""
+    found: dict[Ledger, None] = {}
+    for _, options in side:
+        net, own = options.get("control"), dict[Ledger, None]()
+        while net is not None:
+            tag = getattr(net, TAG, None)
+            if isinstance(tag, Asked):
+                own = {tag.ledger: None, **own}
+            net = net.previous_controlnet
+        found |= own
+    return list(found)
+
+
+def is_empty(hint: Hint) -> bool:
+    """Whether it says nothing: every picture one flat colour, and no mask to fill in."""
+    flat = all(bool((picture == picture[0, 0]).all()) for picture in hint.pictures)
+    return flat and not hint.condition.masks
+
+
+def _asked_for(hint: Hint) -> tuple[float, str | None]:
+    return hint.condition.request.strength, None
+
+
+def _scale(one: Applied, hint: Hint) -> Scale:
+    strength = hint.condition.request.strength
+    return Scale(one.cond, strength, one.scale if one.applied else 0.0, reason=one.reason)

@@ -1,0 +1,228 @@
+"""The scales of one run: measured on the first step that is really sampled, used from then on.
+
+Nothing is computed twice. Every net is asked on its own (`engine.control.unroll`); their sum goes
+to the UNet as always. Once the UNet's encoder has run, its own features are known, and residuals
+are only read after it: so the scales are decided then, and the sum is rewritten in place.
+What goes into the encoder, a T2I-Adapter's, keeps the user's strength on that one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from torch import Tensor
+
+from ..control.positions import Control
+from ..control.summing import summed
+from ..control.unroll import ControlChain, Found, Link, Listener
+from ..errors import BadInput
+from .by_output import by_output
+from .ledger import Ledger, Row
+from .pushed import Pushed
+from .pushes import Step, compare, joined
+from .rule import decide
+from .scale import Scale
+
+PATCH = "input_block_patch_after_skip"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What a net of Apply Conditions carries: its condition, and where its figures go."""
+
+    cond: str
+    ledger: Ledger
+
+    @property
+    def listener(self) -> Listener:
+        return estimating
+
+
+@dataclass(slots=True, eq=False)
+class Probe:
+    """What is known of one chain at the noise level that is being measured.
+
+    wanted: how many of the batch's conditional chunks carry it: regions are measured together.
+    """
+
+    chain: ControlChain
+    wanted: int
+    sigma: float | None = None
+    acting: tuple[Link, ...] = ()
+    steps: list[Step] = field(default_factory=list[Step])
+    chunks: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A sum that is on its way through the UNet."""
+
+    probe: Probe
+    found: Found
+    total: Control
+    pictures: list[int]  # rows of the batch that are conditional
+    chunks: int
+    features: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+
+
+class Estimator:
+    """State of one run: what is measured, and what was decided, by link."""
+
+    def __init__(self, blocks: int) -> None:
+        self.last = blocks - 1  # number of the encoder's last block
+        self.pending: Pending | None = None
+        self.scales: dict[Link, Scale] = {}
+
+    def watch(
+        self,
+        probe: Probe,
+        found: Found,
+        total: Control,
+        t: Tensor,
+        chunks: int,
+        options: dict[str, Any],
+    ) -> Control:
+        """The sum to use, between the nets and the UNet (`ControlChain.watch`)."""
+        self.pending = None
+        sigma = float(t[0])
+        if probe.steps and sigma != probe.sigma:  # a region did not take part in that step
+            self.settle(probe)
+            total = summed([(control, link.factor) for link, control in found])
+        acting = tuple(link for link, _ in found if _is_asked(link))
+        halves: Sequence[int] = options["cond_or_uncond"]
+        if 0 not in halves or all(link in self.scales for link in acting):
+            return total
+        probe.sigma, probe.acting = sigma, acting
+        size = len(t) // chunks
+        pictures = [
+            row
+            for at, half in enumerate(halves)
+            if half == 0
+            for row in range(at * size, (at + 1) * size)
+        ]
+        own: Control = {
+            part: [None if value is None else value.clone() for value in values]
+            for part, values in total.items()
+        }  # a sum of one is that net's own residual
+        kept: Control = {part: list(values) for part, values in own.items()}  # core empties its own
+        self.pending = Pending(probe, found, kept, pictures, halves.count(0))
+        return own
+
+    def __call__(self, feature: Tensor, options: dict[str, Any]) -> Tensor:
+        """The UNet's encoder put out a feature (patch after its skip is stored)."""
+        pending = self.pending
+        if pending is None:
+            return feature
+        _, block = options["block"]
+        pending.features[block] = feature[pending.pictures]
+        if block == self.last:
+            self.pending = None
+            self._measure(pending)
+        return feature
+
+    def _measure(self, pending: Pending) -> None:
+        probe = pending.probe
+        residuals = [
+            by_output(control, link.fit, pending.pictures)
+            for link, control in pending.found
+            if link in probe.acting
+        ]
+        step = compare(residuals, pending.features)
+        if step is None:
+            return
+        probe.steps.append(step)
+        probe.chunks += pending.chunks
+        if probe.chunks < probe.wanted:
+            return
+        self.settle(probe)
+        scaled = summed([(control, link.factor) for link, control in pending.found])
+        for part, values in pending.total.items():
+            for old, new in zip(values, scaled[part], strict=True):
+                if old is not None and new is not None:
+                    old.copy_(new)
+                elif old is not None:  # all who had something to say here were pruned
+                    old.zero_()
+
+    def settle(self, probe: Probe) -> None:
+        """Decide by what was measured, for the rest of the run."""
+        gram, where = joined(probe.steps)
+        probe.steps, probe.chunks = [], 0
+        names = _names(probe.acting)
+        nets = [link.net for link in probe.acting]
+        strengths = tuple(float(net.strength) for net in nets)
+        spans = tuple(net.timestep_percent_range for net in nets)
+        try:
+            pushed = Pushed(names, strengths, spans, gram, where)
+            scales = decide(pushed, _asked(probe.acting[0]).ledger.rule)
+        except BadInput as error:  # not finite: no reason to end the user's run
+            scales = tuple(
+                Scale(name, strength, strength, reason=f"not measured: {error}")
+                for name, strength in zip(names, strengths, strict=True)
+            )
+        for link, scale in zip(probe.acting, scales, strict=True):
+            link.factor = scale.scale / scale.strength
+            self.scales[link] = replace(scale, cond=_asked(link).cond)
+
+
+@contextmanager
+def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
+    """Scales for all nets of a run that ask for them (`engine.control.unroll.Listener`)."""
+    unet: Any = getattr(guider.model_patcher.model, "diffusion_model", None)
+    links = {link: None for chain in chains for link in chain.links if _is_asked(link)}
+    estimator = Estimator(len(unet.input_blocks)) if isinstance(unet, UNetModel) else None
+    if estimator:
+        positive: Sequence[dict[str, Any]] = guider.conds.get("positive", ())
+        for chain in chains:
+            wanted = sum(cond.get("control") is chain for cond in positive)
+            if any(link in links for link in chain.links):
+                chain.watch = partial(estimator.watch, Probe(chain, max(wanted, 1)))
+        patches = guider.model_options["transformer_options"].setdefault("patches", {})
+        patches[PATCH] = [*patches.get(PATCH, ()), estimator]
+
+    def tell(latent: Tensor) -> None:
+        found: dict[Ledger, dict[str, Row]] = {}
+        for link in links:
+            asked = _asked(link)
+            scale = (estimator and estimator.scales.get(link)) or _unmeasured(link)
+            found.setdefault(asked.ledger, {})[asked.cond] = Row(scale, link.calls)
+        for ledger, rows in found.items():
+            ledger.write(latent, rows)
+
+    try:
+        yield tell
+    finally:
+        for chain in chains:
+            chain.watch = None
+        if estimator:
+            estimator.pending = None
+
+
+def _is_asked(link: Link) -> bool:
+    return isinstance(link.tag, Asked) and not link.foreign
+
+
+def _asked(link: Link) -> Asked:
+    asked = link.tag
+    if not isinstance(asked, Asked):
+        raise BadInput("net", type(link.net).__name__, "measure those of Apply Conditions alone")
+    return asked
+
+
+def _names(links: Sequence[Link]) -> tuple[str, ...]:
+    """Their conditions; two Apply Conditions in a row number theirs alike."""
+    names: list[str] = []
+    for link in links:
+        cond = _asked(link).cond
+        names.append(cond if cond not in names else f"{cond} of Apply {names.count(cond) + 1}")
+    return tuple(names)
+
+
+def _unmeasured(link: Link) -> Scale:
+    asked, strength = _asked(link), float(link.net.strength)
+    why = "could not be measured" if link.calls else "did not act"
+    return Scale(asked.cond, strength, strength, reason=why)

@@ -1,0 +1,67 @@
+"""What the last runs of one conditioning found, each known by the latent that came out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import BadInput
+from .rule import Rule
+from .scale import Scale
+
+MOST_RUNS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A condition's scale in a run, and how often its net was called; None: it was left out."""
+
+    scale: Scale
+    calls: int | None = None
+
+    def __str__(self) -> str:
+        if self.calls is None:
+            return str(self.scale)
+        return f"{self.scale}; {self.calls} {'call' if self.calls == 1 else 'calls'}"
+
+
+@dataclass(slots=True, eq=False)
+class Ledger:
+    """Kept by the nets of one Apply Conditions: the sampler is not ours to get figures out of.
+
+    asked: its conditions in their order; those that were left out before any run with a reason.
+    """
+
+    rule: Rule
+    asked: tuple[Scale, ...] = ()
+    _runs: OrderedDict[str, tuple[Row, ...]] = field(default_factory=OrderedDict)
+
+    def write(self, latent: Tensor, found: dict[str, Row]) -> None:
+        key = fingerprint(latent)
+        self._runs[key] = tuple(found.get(one.cond, Row(one)) for one in self.asked)
+        self._runs.move_to_end(key)
+        while len(self._runs) > MOST_RUNS:
+            self._runs.popitem(last=False)
+
+    def read(self, latent: Tensor) -> tuple[Row, ...]:
+        """The rows of the run that made a latent.
+
+        Raises:
+            BadInput: none of them did.
+        """
+        found = self._runs.get(fingerprint(latent))
+        if found is None:
+            do = "connect the sampler's latent as it is, and the prompt that went into it"
+            raise BadInput("latent", f"not of one of the last {len(self._runs)} runs", do)
+        return found
+
+
+def fingerprint(latent: Tensor) -> str:
+    """Of its values, wherever it lies."""
+    values: Any = latent.detach().to("cpu", torch.float32).contiguous().numpy()
+    return hashlib.sha256(values.tobytes()).hexdigest()

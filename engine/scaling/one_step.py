@@ -1,0 +1,60 @@
+"""The scales of a chain by one step of sampling, thrown away: for nets of other packs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import comfy.sample
+import comfy.samplers
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ..conditions import Hint
+from ..control.chain import Conditioning
+from ..sampling.lcm import is_lcm, lcm_sampler
+from .apply import apply_estimated, ledgers_of
+from .rule import Rule
+from .scale import Scales
+
+STEPS = 20  # of the schedule whose first step it is
+CFG = 1.0  # the conditional half alone is measured
+
+
+def scales_by_one_step(
+    model: ModelPatcher,
+    sides: Sequence[Conditioning],
+    hints: Sequence[Hint],
+    start: Tensor,
+    seed: int,
+    rule: Rule,
+    vae: Any = None,
+) -> Scales:
+    """What a run from this seed would measure.
+
+    Args:
+        start: latents [B, C, h, w] of the size to sample; what they hold does not matter much,
+            the first step is nearly all noise.
+        vae: only for ControlNets that ask for one.
+    """
+    (positive, negative), bounds = apply_estimated(sides, hints, rule, vae)
+    found = ledgers_of(positive)
+    if not found:
+        return bounds
+    latent = comfy.sample.fix_empty_latent_channels(model, start)
+    sigmas = comfy.samplers.calculate_sigmas(
+        model.get_model_object("model_sampling"), "simple", STEPS
+    )[:2]
+    sampled = comfy.sample.sample_custom(
+        model,
+        comfy.sample.prepare_noise(latent, seed),
+        CFG,
+        lcm_sampler() if is_lcm(model) else comfy.samplers.sampler_object("euler"),
+        sigmas,
+        positive,
+        negative,
+        latent,
+        disable_pbar=True,
+        seed=seed,
+    )
+    return Scales(tuple(row.scale for row in found[-1].read(sampled)))

@@ -1,0 +1,54 @@
+"""What the pushes of a step's conditions are like: numbers for the rule, no tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInput
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pushed:
+    """K conditions that act together, in any order.
+
+    conds, strengths: their names, and what the user asked for.
+    spans: (start, end) of each, shares of the steps.
+    gram: [K, K], inner products of their pushes at these strengths; pushes are residuals as a
+        share of the UNet's features, so that a diagonal of 1 is as strong as the features.
+    where: [K, K], 0..1, how much the places at which two push are the same.
+    Raises:
+        BadInput: shapes that do not belong together, or numbers that are not finite.
+    """
+
+    conds: tuple[str, ...]
+    strengths: tuple[float, ...]
+    spans: tuple[tuple[float, float], ...]
+    gram: Matrix
+    where: Matrix
+
+    def __post_init__(self) -> None:
+        count = len(self.conds)
+        shapes = (len(self.strengths), len(self.spans), self.gram.shape, self.where.shape)
+        if shapes != (count, count, (count, count), (count, count)):
+            raise BadInput("pushes", shapes, f"give all of {count} conditions")
+        if len(set(self.conds)) != count:
+            raise BadInput("conditions", self.conds, "name each once")
+        if not (np.isfinite(self.gram).all() and np.isfinite(self.where).all()):
+            raise BadInput("pushes", "not finite", "leave the strengths as they are")
+
+    @property
+    def sizes(self) -> Matrix:
+        """[K]: length of each push."""
+        return np.sqrt(self.gram.diagonal().clip(min=0))
+
+    @property
+    def direction(self) -> Matrix:
+        """[K, K], -1..1: cosine between pushes; 0 where one is nothing."""
+        lengths = np.outer(self.sizes, self.sizes)
+        cosine = np.divide(self.gram, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        return cosine.clip(-1, 1)

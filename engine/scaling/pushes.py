@@ -1,0 +1,92 @@
+"""From residuals and the UNet's own features to what the rule decides by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+COMPARED = 2  # finest resolutions that are compared
+Residuals = Mapping[int, Tensor]  # by the encoder's output that they are added to
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one call of the UNet showed of K pushes.
+
+    gram: [K, K] float64, mean over pictures.
+    energy: [K, P] float64, of each push at each place of the finest resolution, of all pictures.
+    """
+
+    gram: Tensor
+    energy: Tensor
+
+
+def compare(nets: Sequence[Residuals], features: Mapping[int, Tensor]) -> Step | None:
+    """The pushes of K nets over the finest resolutions; None if there is nothing to compare.
+
+    Coarse features tell rather which net speaks than what it says: on the demo family the cosine
+    of hints that agree and of those that do not differs at the two finest alone.
+
+    Args:
+        nets: residuals [B, C, h, w] of each, by the encoder's output, any dtype.
+        features: that output of the UNet, [B, C, h, w].
+    Source: after the abstract of arXiv 2605.08836: v = r / ||h||, all outputs of a resolution
+        and all resolutions weighted alike.
+    """
+    read = {at for residuals in nets for at in residuals} & features.keys()
+    sizes = sorted({_area(features[at]) for at in read}, reverse=True)[:COMPARED]
+    if not sizes:
+        return None
+    gram = torch.zeros(len(nets), len(nets), dtype=torch.float64)
+    energy = torch.zeros(len(nets), len(features[min(read)]) * sizes[0], dtype=torch.float64)
+    for size in sizes:
+        same = sorted(at for at in features if _area(features[at]) == size)
+        fill = [_fill(net, same) for net in nets]
+        for at in same:
+            shares = _shares(nets, fill, features[at], at)
+            rows = shares.flatten(2)  # [B, K, C h w]
+            gram += (rows @ rows.transpose(1, 2)).double().mean(0).cpu() / len(same) / len(sizes)
+            if size == sizes[0]:
+                energy += shares.pow(2).sum(2).transpose(0, 1).flatten(1).double().cpu()
+    return Step(gram, energy)
+
+
+def joined(steps: Sequence[Step]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gram matrix [K, K] of several calls of one step, and how much their places overlap.
+
+    The overlap of two is the common mass of their energy maps, each of mass 1.
+    """
+    gram = torch.stack([step.gram for step in steps]).mean(0)
+    energy = torch.cat([step.energy for step in steps], 1)
+    maps = energy / energy.sum(1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+    where = torch.stack([torch.minimum(one, maps).sum(1) for one in maps])
+    return gram.numpy(), where.numpy()
+
+
+def _shares(nets: Sequence[Residuals], fill: Sequence[float], feature: Tensor, at: int) -> Tensor:
+    """[B, K, C, h w] float32: residuals there by the feature's length; none is zero."""
+    length = feature.float().flatten(1).norm(dim=1)[:, None, None].clamp(min=1e-12)
+    nothing = torch.zeros_like(feature, dtype=torch.float32).flatten(2)
+    rows: list[Tensor] = []
+    for residuals, more in zip(nets, fill, strict=True):
+        residual = residuals.get(at)
+        if residual is None or residual.shape[1:] != feature.shape[1:]:  # made for another layer
+            rows.append(nothing)
+        else:
+            rows.append(residual.float().expand(feature.shape).flatten(2) * (more / length))
+    return torch.stack(rows, 1)
+
+
+def _fill(net: Residuals, same: Sequence[int]) -> float:
+    """Makes one residual of a T2I-Adapter, which goes on into what follows, count for all."""
+    own = sum(at in net for at in same)
+    return (len(same) / own) ** 0.5 if own else 0.0
+
+
+def _area(feature: Tensor) -> int:
+    return feature.shape[-2] * feature.shape[-1]

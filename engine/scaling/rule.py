@@ -1,0 +1,158 @@
+"""Which conditions stay, and how strong: pure, the same for the same numbers in any order.
+
+After the abstract of arXiv 2605.08836 (activation strength, and overlap with other conditions).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import BadInput
+from .cover import cover
+from .pushed import Pushed
+from .scale import Scale
+
+FEWEST_JUDGES = 3  # of two that disagree nobody can say which one is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is too much, all tuned on training scenes of the demo family.
+
+    most_cover: share of a push that stronger ones may supply; above, it is pruned.
+    least_push: size of a contribution, as a share of the strongest push; below, it is pruned.
+    opposed: cosine from which two that push at the same places are in conflict.
+    together: overlap of places from which they are the same.
+    agree: cosine from which two agree; where no two do, nobody is in doubt.
+    enough: cosine that is all the agreement that can be asked for; without such a cap two that
+        say nearly the same would make all others look alone.
+    alone, agreed: agreement, as a share of the best, below which a condition is in doubt, and
+        from which it is not; in between in proportion.
+    lowest, doubted: share of its strength that a condition keeps at least in conflict, in doubt.
+    """
+
+    most_cover: float = 0.5
+    least_push: float = 0.1
+    opposed: float = -0.3
+    together: float = 0.3
+    agree: float = 0.15
+    enough: float = 0.25
+    alone: float = 0.4
+    agreed: float = 0.7
+    lowest: float = 0.5
+    doubted: float = 0.25
+
+    def __post_init__(self) -> None:
+        shares = (self.most_cover, self.least_push, self.together, self.agree, self.enough)
+        shares += (self.lowest, self.doubted)
+        right = all(0 < share <= 1 for share in shares) and self.alone < self.agreed
+        if not (right and -1 <= self.opposed <= 0):
+            raise BadInput(
+                "rule", self, "need shares above 0, up to 1, opposed -1..0 and alone < agreed"
+            )
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is known of one condition so far."""
+
+    factor: float = 1.0
+    cover: float = 0.0
+    agreement: float | None = None
+    reason: str | None = None
+
+
+def decide(pushed: Pushed, rule: Rule) -> tuple[Scale, ...]:
+    """A scale for each condition, in the order given.
+
+    From the strongest push to the weakest: what stronger ones that stay, and act as long, supply
+    already is pruned; the strongest stays. Of those left, two that push each other back are in
+    conflict, and the one with the smaller strength is lowered; one that agrees with none, where
+    the others agree, is doubted, and lowered.
+    """
+    found = [_Found() for _ in pushed.conds]
+    kept = _prune(pushed, rule, found)
+    _settle_conflicts(pushed, rule, found, kept)
+    _doubt_the_lonely(pushed, rule, found, kept)
+    sizes = pushed.sizes
+    return tuple(
+        Scale(
+            cond,
+            strength,
+            strength * one.factor,
+            push=float(sizes[at]),
+            cover=one.cover,
+            agreement=one.agreement,
+            reason=one.reason,
+        )
+        for at, (cond, strength, one) in enumerate(
+            zip(pushed.conds, pushed.strengths, found, strict=True)
+        )
+    )
+
+
+def _prune(pushed: Pushed, rule: Rule, found: list[_Found]) -> list[int]:
+    """Those that stay, strongest first; of equals, the first by name."""
+    sizes, direction = pushed.sizes, pushed.direction
+    order = sorted(range(len(found)), key=lambda at: (-_rounded(sizes[at]), pushed.conds[at]))
+    kept: list[int] = []
+    for at in order:
+        one = found[at]
+        others = [other for other in kept if _lasts(pushed.spans[other], pushed.spans[at])]
+        one.cover = cover(pushed.gram, at, others)
+        share = sizes[at] * (1 - one.cover) ** 0.5
+        if kept and one.cover > rule.most_cover:
+            most = max(others, key=lambda other: direction[at, other])
+            one.reason = f"covered {one.cover:.2f} by {pushed.conds[most]}"
+        elif kept and share <= rule.least_push * sizes[order[0]]:
+            one.reason = f"adds {share / max(sizes[order[0]], 1e-12):.2f} of the strongest"
+        else:
+            kept.append(at)
+            continue
+        one.factor = 0.0
+    return kept
+
+
+def _rounded(size: float) -> float:
+    """Six digits: equals stay equals, however their numbers were added up."""
+    return float(f"{size:.5e}")
+
+
+def _lasts(other: tuple[float, float], span: tuple[float, float]) -> bool:
+    return other[0] <= span[0] and other[1] >= span[1]
+
+
+def _settle_conflicts(pushed: Pushed, rule: Rule, found: list[_Found], kept: list[int]) -> None:
+    direction = pushed.direction
+    for at, one in enumerate(kept):
+        for other in kept[at + 1 :]:  # the weaker push
+            cosine = direction[one, other]
+            if cosine > rule.opposed or pushed.where[one, other] < rule.together:
+                continue
+            stronger, weaker = one, other
+            if pushed.strengths[other] > pushed.strengths[one]:
+                stronger, weaker = other, one
+            factor = max(1 + float(cosine), rule.lowest)
+            if factor < found[weaker].factor:
+                found[weaker].factor = factor
+                found[weaker].reason = f"pushes against {pushed.conds[stronger]} ({cosine:.2f})"
+
+
+def _doubt_the_lonely(pushed: Pushed, rule: Rule, found: list[_Found], kept: list[int]) -> None:
+    if len(kept) < FEWEST_JUDGES:
+        return
+    among = pushed.direction[np.ix_(kept, kept)].clip(max=rule.enough)
+    np.fill_diagonal(among, 0)
+    agreement = among.sum(1) / (len(kept) - 1)
+    best = agreement.max()
+    if among.max() < rule.agree or best <= 0:
+        return
+    for at, share in zip(kept, (agreement / best).tolist(), strict=True):
+        one = found[at]
+        one.agreement = share
+        trust = float(np.clip((share - rule.alone) / (rule.agreed - rule.alone), 0, 1))
+        factor = rule.doubted + (1 - rule.doubted) * trust
+        if factor < min(one.factor, 1.0):
+            one.factor, one.reason = factor, f"agrees {share:.2f} as much as the best"

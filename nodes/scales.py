@@ -1,0 +1,98 @@
+"""Scales that are measured: before a run, and what a run measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..engine.conditions import Hint
+from .show import json_safe
+from .sockets import Hints, ScalesSocket
+
+FLOATS = 6  # sockets of single scales
+
+
+class EstimateScales(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TandemEstimateScales",
+            display_name="Estimate Scales",
+            category="Tandem/conditions",
+            description="Samples one step and throws it away, to measure what each condition "
+            "adds: for Apply Conditions, and as numbers for other packs' nodes. Apply Conditions "
+            "with 'estimate' measures the same without the extra step.",
+            inputs=[
+                io.Model.Input("model", tooltip="What will be sampled with."),
+                io.Conditioning.Input("positive", tooltip="What the picture shall show."),
+                io.Conditioning.Input("negative", tooltip="What it shall not show."),
+                Hints.Input("hints", tooltip="From Run Conditions."),
+                io.Latent.Input("latent_image", tooltip="What the sampler gets: its size counts."),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                    tooltip="Of the noise; the sampler's own, for what it would measure.",
+                ),
+                io.Vae.Input(
+                    "vae", optional=True, tooltip="Only for ControlNets that ask for one."
+                ),
+            ],
+            outputs=[
+                ScalesSocket.Output("scales", "scales"),
+                io.String.Output("summary", "summary"),
+                *(io.Float.Output(f"scale_{n}", f"scale {n}") for n in range(1, FLOATS + 1)),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        positive: Any,
+        negative: Any,
+        hints: tuple[Hint, ...],
+        latent_image: Any,
+        seed: int,
+        vae: Any = None,
+    ) -> io.NodeOutput:
+        from ..engine.scaling.ledger import Row
+        from ..engine.scaling.one_step import scales_by_one_step
+        from ..engine.scaling.payload import scales_payload
+        from ..engine.scaling.rule import Rule
+        from ..engine.scaling.scale import listed
+
+        sides, start = (positive, negative), latent_image["samples"]
+        scales = scales_by_one_step(model, sides, hints, start, seed, Rule(), vae)
+        single = [row.scale for row in scales.rows[:FLOATS]]
+        single += [0.0] * (FLOATS - len(single))
+        ui = {"tandem_scales": [json_safe(scales_payload(map(Row, scales.rows)))]}
+        summary = listed(scales.rows, "One extra step was sampled.")
+        return io.NodeOutput(scales, summary, *single, ui=ui)
+
+
+class Report(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TandemReport",
+            display_name="Scale Report",
+            category="Tandem/conditions",
+            description="What a run with 'estimate' in Apply Conditions made of each condition: "
+            "its scale, how often its ControlNet was called, and why it was left out.",
+            inputs=[
+                io.Latent.Input("latent", tooltip="As it came out of the sampler."),
+                io.Conditioning.Input("positive", tooltip="As it went into the sampler."),
+            ],
+            outputs=[io.String.Output("summary", "summary")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, latent: Any, positive: Any) -> io.NodeOutput:
+        from ..engine.scaling.apply import rows_of_run
+        from ..engine.scaling.payload import scales_payload
+        from ..engine.scaling.scale import listed
+
+        rows = rows_of_run(positive, latent["samples"])
+        ui = {"tandem_scales": [json_safe(scales_payload(rows))]}
+        return io.NodeOutput(listed(rows), ui=ui)

@@ -1,0 +1,99 @@
+"""The nodes around measured scales: before the run, given ones, the report, Fast Sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from .chains import both, forget, net, stock
+from .narrow import sample
+from .narrow_nets import asked, calls
+from .scaled import applied, flat, redundant, reported
+
+pytestmark = pytest.mark.comfy
+STEPS = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def release() -> Iterator[None]:
+    yield
+    forget()
+
+
+def test_a_latent_of_another_run_is_refused() -> None:
+    import torch
+    from comfyui_tandem.engine.errors import BadInput
+    from comfyui_tandem.nodes.scales import Report
+
+    sides = applied(redundant())
+    latent = sample(stock(), *sides, steps=1)
+    with pytest.raises(BadInput, match="latent as it is"):
+        Report.execute({"samples": torch.zeros_like(latent)}, sides[0])
+    with pytest.raises(BadInput, match="turn on estimate"):
+        Report.execute({"samples": latent}, both()[0])
+
+
+def estimated(hints: Sequence[Any], model: Any = None) -> Any:
+    import torch
+    from comfyui_tandem.nodes.scales import EstimateScales
+
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
+    return EstimateScales.execute(model or stock(), *both(), tuple(hints), latent, 1).result
+
+
+def test_scales_before_the_run_take_one_step() -> None:
+    nets = [net(seed) for seed in range(4)]
+    with calls(*nets) as counts:
+        scales, summary, *single = estimated(redundant())
+    assert [count["net"] for count in counts] == [2, 1, 0, 0]
+    assert single == pytest.approx([0.9, 0.8, 0, 0, 0, 0])
+    assert summary.splitlines()[:3] == ["One extra step was sampled.", "", "- 0:canny: scale 0.90"]
+    sides = applied(redundant(), estimate=False, scales=scales)
+    with calls(*nets) as counts:
+        sample(stock(), *sides, steps=STEPS)
+    assert [count["net"] for count in counts] == [STEPS, STEPS, 0, 0]
+    _, summary, *single = estimated([flat(net(0))])
+    assert single[0] == 0 and "one flat colour" in summary
+
+
+def test_a_model_behind_lcm_is_measured_too() -> None:
+    from comfyui_tandem.nodes.models import LatentConsistency
+
+    scales, *_ = estimated(redundant(), LatentConsistency.execute(stock("tiny"), 4, 8.0).result[0])
+    assert [row.pruned for row in scales.rows][:3] == [False, False, True]
+
+
+def test_scales_of_other_conditions_are_refused() -> None:
+    from comfyui_tandem.engine.errors import BadInput
+
+    scales, *_ = estimated(redundant())
+    with pytest.raises(BadInput, match="estimate again"):
+        applied(redundant()[:2], estimate=False, scales=scales)
+    with pytest.raises(BadInput, match="disconnect scales"):
+        applied(redundant(), scales=scales)
+
+
+def test_the_strength_bounds_given_scales() -> None:
+    from comfyui_tandem.engine.scaling.apply import apply_scaled
+    from comfyui_tandem.engine.scaling.scale import Scale, Scales
+
+    given = Scales((Scale("0:canny", 2.0, 1.5, reason="pushes against 1:canny (-0.50)"),))
+    (positive, _), used = apply_scaled(both(), [asked(net(0), 0, strength=0.9)], given)
+    assert positive[0][1]["control"].strength == 0.9
+    assert (used.rows[0].scale, used.rows[0].strength) == (0.9, 0.9)
+
+
+def test_the_fast_sampler_uses_prompts_that_measure() -> None:
+    import torch
+    from comfyui_tandem.nodes.fast import FastSampler
+
+    sides, nets = applied(redundant()), [net(0), net(1)]
+    with calls(*nets) as counts:
+        latent, *_ = FastSampler.execute(
+            stock("tiny"), sides[0], {"samples": torch.zeros(1, 4, 8, 8)}, "its own",
+            5, STEPS, 1.0, 8.0, 1.0, "full", sides[1],
+        ).result  # fmt: skip
+    assert [count["net"] for count in counts] == [STEPS + 1, STEPS]
+    assert reported(sides, latent["samples"])[2]["calls"] == 1

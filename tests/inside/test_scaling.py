@@ -1,0 +1,216 @@
+"""Scales measured inside core's sampler: no call more, pruned nets not called, nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .chains import adapter, both, control_lora, foreign_net, forget, net, stock, unrolled
+from .core_nodes import core_nodes
+from .narrow import sample
+from .narrow_nets import asked, calls
+from .scaled import applied, redundant, reported
+
+pytestmark = pytest.mark.comfy
+STEPS = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def release() -> Iterator[None]:
+    yield
+    forget()
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "cfg": {},
+    "cfg 1": {"cfg": 1.0},
+    "batch": {"batch": 2},
+    "two calls a step": {"sampler": "heun"},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pruned_nets_are_not_called_again(case: str) -> None:
+    options = {"steps": STEPS, **CASES[case]}
+    sides, nets = applied(redundant()), [net(seed) for seed in range(4)]
+    with calls(*nets) as counts:
+        latent = sample(stock(), *sides, **options)
+    evaluations = 2 * STEPS - 1 if options.get("sampler") == "heun" else STEPS
+    assert [count["net"] for count in counts] == [evaluations + 1, evaluations, 0, 0]
+    rows = reported(sides, latent)
+    assert [row["scale"] for row in rows] == pytest.approx([0.9, 0.8, 0, 0, 0, 0])
+    assert [row["pruned"] for row in rows] == [False, False, True, True, True, True]
+    assert [row["calls"] for row in rows] == [evaluations, evaluations, 1, None, None, None]
+    assert [row["reason"] for row in rows[2:]] == [
+        "covered 1.00 by 0:canny",
+        "its hint is one flat colour",
+        "strength 0",
+        "no ControlNet is connected",
+    ]
+    assert all(row["contribution"] > 0 for row in rows[:2])
+
+
+@pytest.mark.parametrize("layout", ["sd15", "base", "small", "tiny"])
+@pytest.mark.parametrize("cfg", [4.0, 1.0])
+def test_the_first_step_has_the_scales_already(layout: str, cfg: float) -> None:
+    """The latent is that of a chain without the pruned one: to rounding, as sums are anew."""
+    import torch
+
+    for model in (stock(layout), unrolled(layout)):
+        found = sample(model, *applied(redundant()), steps=2, cfg=cfg)
+        expected = sample(model, *applied(redundant()[:2], estimate=False), steps=2, cfg=cfg)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        whole = sample(model, *applied(redundant(), estimate=False), steps=2, cfg=cfg)
+        assert (found - whole).abs().max() > 1e-3
+
+
+def test_where_nothing_is_to_be_lowered_the_bits_are_those_of_the_strengths() -> None:
+    import torch
+
+    hints = [asked(net(0), 0, strength=0.9), asked(net(1), 1, strength=0.8)]
+    found = sample(stock(), *applied(hints), steps=STEPS)
+    assert torch.equal(found, sample(stock(), *applied(hints, estimate=False), steps=STEPS))
+
+
+def test_order_does_not_matter() -> None:
+    import torch
+
+    first = applied(redundant())
+    second = applied([*redundant()[::-1]])
+    one, other = (sample(stock(), *sides, steps=2) for sides in (first, second))
+    scales = {(row["strength"], row["scale"]) for row in reported(first, one)}
+    assert scales == {(row["strength"], row["scale"]) for row in reported(second, other)}
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_a_lowered_condition_acts_with_its_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from comfyui_tandem.engine.scaling import estimator
+    from comfyui_tandem.engine.scaling.rule import decide
+
+    def halved(pushed: Any, rule: Any) -> Any:
+        from dataclasses import replace
+
+        return tuple(replace(one, scale=one.strength / 2) for one in decide(pushed, rule))
+
+    monkeypatch.setattr(estimator, "decide", halved)
+    hints = [asked(net(0), 0, strength=0.8), asked(net(1), 1, strength=0.4)]
+    found = sample(stock(), *applied(hints), steps=STEPS)
+    lower = [asked(net(0), 0, strength=0.4), asked(net(1), 1, strength=0.2)]
+    expected = sample(stock(), *applied(lower, estimate=False), steps=STEPS)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_regions_are_measured_together() -> None:
+    import torch
+
+    left = torch.zeros(1, 8, 8)
+    left[..., :4] = 1.0
+    positive, negative = both()
+    other, _ = both()
+    regions = [[positive[0][0], {"mask": left}], [other[0][0] * 0.5, {"mask": 1 - left}]]
+    sides = applied(redundant(), ([*regions], negative))
+    assert sides[0][0][1]["control"] is sides[0][1][1]["control"]
+    latent = sample(stock(), *sides, steps=STEPS)
+    assert [row["pruned"] for row in reported(sides, latent)][:3] == [False, False, True]
+    areas = [
+        [positive[0][0], {"area": (8, 4, 0, 0), "strength": 1.0}],
+        [other[0][0], {"area": (8, 8, 0, 0), "strength": 1.0}],
+    ]
+    sides = applied(redundant(), (areas, negative))
+    latent = sample(stock(), *sides, steps=STEPS)
+    rows = reported(sides, latent)
+    assert [row["pruned"] for row in rows][:3] == [False, False, True]
+    assert rows[2]["calls"] < rows[0]["calls"]
+
+
+def test_one_that_begins_later_is_measured_when_it_acts() -> None:
+    hints = [asked(net(0), 0), asked(net(1), 1), asked(net(0), 0, start=0.5, strength=0.7)]
+    sides = applied(hints)
+    latent = sample(stock(), *sides, steps=STEPS)
+    *_, later = reported(sides, latent)
+    assert later["pruned"] and later["calls"] == 1
+    never = [asked(net(0), 0), asked(net(1), 1, start=0.5, end=0.51)]
+    sides = applied(never)
+    row = reported(sides, sample(stock(), *sides, steps=STEPS))[1]
+    assert (row["scale"], row["reason"], row["calls"]) == (1.0, "did not act", 0)
+
+
+def test_adapters_and_nets_of_other_packs_take_part_as_they_can() -> None:
+    hints = [
+        asked(adapter(), 0, strength=10.0),
+        asked(net(0), 0, strength=0.2),
+        asked(adapter(), 0, strength=9.0),
+    ]
+    sides = applied(hints)
+    rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert [row["pruned"] for row in rows] == [False, False, True]
+    assert [row["calls"] for row in rows] == [STEPS, STEPS, 1]
+    lora = [asked(net(0), 0), asked(control_lora(), 1), asked(control_lora(), 1, strength=0.9)]
+    rows = reported(sides := applied(lora), sample(stock(), *sides, steps=STEPS))
+    assert [row["pruned"] for row in rows] == [False, False, True]
+    sides = applied([asked(net(0), 0), asked(foreign_net(1), 1), asked(net(2), 2)])
+    rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert [row["scale"] for row in rows] == [1, 1, 1]
+    assert rows[2]["contribution"] > 0 and rows[1]["contribution"] is None
+
+
+def test_nets_before_ours_stay_as_they_are() -> None:
+    node = core_nodes().ControlNetApplyAdvanced()
+    from .narrow_nets import hint
+
+    before = node.apply_controlnet(*both(), net(3), hint(3), 0.6, 0.0, 1.0)
+    sides = applied(redundant(), before)
+    with calls(net(3)) as [count]:
+        latent = sample(stock(), *sides, steps=STEPS)
+    assert count["net"] == STEPS
+    assert [row["pruned"] for row in reported(sides, latent)][:3] == [False, False, True]
+
+
+def test_two_of_our_nodes_in_a_row_are_measured_together() -> None:
+    sides = applied(redundant()[:2], applied([asked(net(0), 0)]))
+    rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert [row["pruned"] for row in rows] == [False, True, False]
+    assert rows[1]["reason"] == "covered 1.00 by 0:canny"
+
+
+def test_residuals_that_are_not_finite_end_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from comfyui_tandem.engine.scaling import estimator
+
+    real = estimator.joined
+    monkeypatch.setattr(
+        estimator, "joined", lambda steps: (real(steps)[0] * torch.nan, real(steps)[1])
+    )
+    sides = applied(redundant()[:2])
+    rows = reported(sides, sample(stock(), *sides, steps=2))
+    assert [row["scale"] for row in rows] == pytest.approx([0.9, 0.8])
+    assert all("not finite" in row["reason"] for row in rows)
+
+
+def test_nothing_given_is_changed_and_every_run_measures_anew() -> None:
+    import torch
+
+    sides = applied(redundant())
+    last = sides[0][0][1]["control"]
+    before = [dict(vars(one)) for one in (last, last.previous_controlnet)]
+    first = sample(stock(), *sides, steps=2)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(*_: Any) -> None:
+        raise Stopped
+
+    watched = stock().clone()
+    watched.set_model_output_block_patch(stop)
+    with pytest.raises(Stopped):
+        sample(watched, *sides)
+    assert [dict(vars(one)) for one in (last, last.previous_controlnet)] == before
+    other = sample(stock(), *sides, steps=3)
+    assert torch.equal(sample(stock(), *sides, steps=2), first)
+    rows = [reported(sides, latent) for latent in (first, other)]
+    assert [row[0]["calls"] for row in rows] == [2, 3]  # each latent has its own figures
+    assert not stock().model_options["transformer_options"].get("patches")

@@ -1,0 +1,82 @@
+"""The rule on the demo family's own ControlNets, in ComfyUI's sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.comfy
+SETS, SEED = 24, 91
+LEAST_CORRELATION = 0.8
+
+
+@pytest.fixture(scope="module")
+def sets() -> tuple[Any, ...]:
+    from comfyui_tandem.benchmarks.scaling_sets import block_of_sets
+
+    return block_of_sets(SETS, SEED, slice(None)).sets
+
+
+@pytest.fixture(scope="module")
+def studio() -> Iterator[Any]:
+    import comfy.model_management
+    from comfyui_tandem.benchmarks.scaling_draw import Studio
+    from comfyui_tandem.training.files import SHIPPED
+
+    yield Studio(SHIPPED)
+    comfy.model_management.unload_all_models()
+
+
+def test_it_prunes_what_repeats_and_nothing_that_adds(studio: Any, sets: tuple[Any, ...]) -> None:
+    pruned: dict[str, int] = {}
+    for one in sets:
+        rows = studio.estimate(one, 7)
+        bad = [not asked.good for asked in one.asked]
+        if one.family == "empty":
+            assert [row.pruned for row in rows] == bad
+            assert rows[bad.index(True)].reason == "its hint is one flat colour"
+        pruned[one.family] = pruned.get(one.family, 0) + sum(row.pruned for row in rows)
+    assert pruned["complementary"] == pruned["conflicting"] == pruned["wrong"] == 0
+    redundant = sum(len(one.asked) - 1 for one in sets if one.family == "redundant")
+    assert pruned["redundant"] >= 0.8 * redundant
+
+
+def test_another_photos_hint_is_doubted(studio: Any, sets: tuple[Any, ...]) -> None:
+    good: list[float] = []
+    bad: list[float] = []
+    for one in sets:
+        if one.family in ("wrong", "conflicting", "complementary"):
+            for asked, row in zip(one.asked, studio.estimate(one, 7), strict=True):
+                (good if asked.good else bad).append(row.scale)
+    assert sum(bad) / len(bad) < 0.75
+    assert sum(good) / len(good) > 0.95
+
+
+def test_other_noise_leads_to_the_same_decision(studio: Any, sets: tuple[Any, ...]) -> None:
+    same = [
+        len({tuple(row.pruned for row in studio.estimate(one, seed)) for seed in range(5)}) == 1
+        for one in sets[:12]
+    ]
+    assert sum(same) >= 0.9 * len(same)
+
+
+def test_order_does_not_matter(studio: Any, sets: tuple[Any, ...]) -> None:
+    from dataclasses import replace
+
+    for one in sets[:6]:
+        turned = replace(one, asked=one.asked[::-1])
+        here, there = studio.estimate(one, 7), studio.estimate(turned, 7)[::-1]
+        assert [row.scale for row in here] == pytest.approx([row.scale for row in there], abs=0.01)
+
+
+def test_the_first_step_tells_of_all(studio: Any, sets: tuple[Any, ...]) -> None:
+    import numpy as np
+    from comfyui_tandem.benchmarks.scaling_probe import pushes_of_steps, rank_correlation
+
+    runs = [pushes_of_steps(studio, one, 8) for one in sets[:12]]
+    assert all(len(steps) == 8 for steps in runs)
+    first = [push for steps in runs for push in steps[0]]
+    mean = [push for steps in runs for push in np.mean(steps, 0)]
+    assert rank_correlation(first, mean) >= LEAST_CORRELATION

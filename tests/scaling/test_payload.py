@@ -1,0 +1,67 @@
+"""The scales that nodes show are an interface: a schema holds them still."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from comfyui_tandem.engine.errors import BadInput
+from comfyui_tandem.engine.scaling.ledger import MOST_RUNS, Ledger, Row
+from comfyui_tandem.engine.scaling.payload import MOST_ROWS, ScalesForm, scales_payload
+from comfyui_tandem.engine.scaling.rule import Rule
+from comfyui_tandem.engine.scaling.scale import Scale
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "tandem_scales.schema.json"
+KEPT = Scale("0:canny", 0.75, 0.75, push=1.25, cover=0.0)
+PRUNED = Scale("1:depth", 1.0, 0.0, push=0.5, cover=0.75, reason="covered 0.75 by 0:canny")
+
+
+def test_schema_is_the_documented_one() -> None:
+    written = json.dumps(ScalesForm.model_json_schema(), indent=1) + "\n"
+    assert SCHEMA.read_text("utf-8") == written
+
+
+def test_payload_is_plain_and_complete() -> None:
+    empty = Row(Scale("2:pose", 0.5, 0.0, reason="its hint is one flat colour"))
+    assert scales_payload([Row(KEPT, 20), Row(PRUNED, 1), empty])["rows"] == [
+        {
+            "cond": "0:canny", "strength": 0.75, "scale": 0.75, "contribution": 1.25,
+            "cover": 0.0, "agreement": None, "pruned": False, "reason": None, "calls": 20,
+        },
+        {
+            "cond": "1:depth", "strength": 1.0, "scale": 0.0, "contribution": 0.25,
+            "cover": 0.75, "agreement": None, "pruned": True,
+            "reason": "covered 0.75 by 0:canny", "calls": 1,
+        },
+        {
+            "cond": "2:pose", "strength": 0.5, "scale": 0.0, "contribution": None,
+            "cover": None, "agreement": None, "pruned": True,
+            "reason": "its hint is one flat colour", "calls": None,
+        },
+    ]  # fmt: skip
+
+
+def test_payload_stays_small() -> None:
+    long = Row(Scale("x" * 999, 1.0, 0.0, reason="y" * 999))
+    rows = scales_payload([long] * (MOST_ROWS + 1))["rows"]
+    assert len(rows) == MOST_ROWS
+    assert len(rows[0]["cond"]) == len(rows[0]["reason"]) == 200
+
+
+def test_the_ledger_knows_each_run_by_its_latent() -> None:
+    latents = [torch.full((1, 4, 2, 2), float(seed)) for seed in range(MOST_RUNS + 1)]
+    ledger = Ledger(Rule(), (KEPT, PRUNED))
+    for calls, latent in enumerate(latents):
+        ledger.write(latent, {"0:canny": Row(KEPT, calls)})
+    assert ledger.read(latents[3].clone()) == (Row(KEPT, 3), Row(PRUNED))
+    with pytest.raises(BadInput, match="not of one of the last 16 runs"):
+        ledger.read(latents[0])
+
+
+def test_rows_read_like_sentences() -> None:
+    assert str(Row(KEPT, 20)) == "0:canny: scale 0.75; 20 calls"
+    assert str(Row(PRUNED, 1)) == "1:depth: left out, covered 0.75 by 0:canny; 1 call"
+    lowered = Scale("2:pose", 1.0, 0.5, reason="agrees 0.20 as much as the best")
+    assert str(lowered) == "2:pose: scale 0.50 of 1.00, agrees 0.20 as much as the best"
