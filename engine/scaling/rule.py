@@ -40,7 +40,7 @@ class Rule:
     agree: float = 0.15
     enough: float = 0.25
     alone: float = 0.4
-    agreed: float = 0.7
+    agreed: float = 0.6
     lowest: float = 0.5
     doubted: float = 0.25
 
