@@ -170,7 +170,8 @@ def test_a_missing_file_and_a_broken_one_are_named(tmp_path: Path) -> None:
 
 def test_growing_changes_no_output() -> None:
     import torch
-    from comfyui_tandem.training.unet import build_unet, grown, pruned
+    from comfyui_tandem.training.students import pruned
+    from comfyui_tandem.training.unet import build_unet, grown
 
     torch.manual_seed(0)
     small = build_unet("stem").eval()
