@@ -8,16 +8,18 @@ from comfy_api.latest import io
 
 from .checks import check_choice
 from .model_folders import (
+    DEMO,
     FAMILY,
     LORAS,
     diffusers_folders,
     embedding_folders,
+    family_members,
     loras,
     model_file,
     model_files,
 )
 
-DEMO, NONE = "demo", "none"
+NONE = "none"
 
 
 class LoadCompactModel(io.ComfyNode):
@@ -32,7 +34,7 @@ class LoadCompactModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=[DEMO, *diffusers_folders(), *model_files()],
+                    options=_choices(),
                     default=DEMO,
                     tooltip="demo: tiny, trained on drawn scenes; 128x128 pictures of balls, "
                     "cubes, cones, cylinders, rings, stars and figures. Others: pipelines in "
@@ -49,12 +51,13 @@ class LoadCompactModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: str) -> io.NodeOutput:
-        folders = diffusers_folders()
-        check_choice("model", model, [DEMO, *folders, *model_files()])
-        if model == DEMO:
+        check_choice("model", model, _choices())
+        members = {DEMO: ""} | family_members()
+        if model in members:
             from ..engine.sampling.family import load_family
 
-            return io.NodeOutput(*load_family(FAMILY))
+            return io.NodeOutput(*load_family(FAMILY, members[model]))
+        folders = diffusers_folders()
         if model in folders:
             from ..engine.sampling.diffusers_folder import load_diffusers_folder
 
@@ -62,6 +65,10 @@ class LoadCompactModel(io.ComfyNode):
         from ..engine.sampling.model_file import load_model_file
 
         return io.NodeOutput(*load_model_file(model_file(model), embedding_folders()))
+
+
+def _choices() -> list[str]:
+    return [DEMO, *family_members(), *diffusers_folders(), *model_files()]
 
 
 class FitControlNet(io.ComfyNode):
