@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..engine.sampling.family_files import CONTROL_NETS, control_file
 from ..training.captions import caption
-from ..training.export import CONTROL_NETS, control_file
 from ..training.files import open_control_net
 from ..training.generate import Control, Family, generate
 from ..training.hints import KINDS, hints

@@ -15,8 +15,9 @@ from ..training.generate import Family, generate
 from ..training.judge import Judge, adherence, read
 from ..training.render import render
 from ..training.scenes import Scenes, sample_scenes
+from ..training.students import pruned
 from ..training.text import encode
-from ..training.unet import build_unet, pruned
+from ..training.unet import build_unet
 from ..training.words import token_rows
 from .parts import Part, Result
 from .statistics import interval, mean

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
+from ..engine.sampling.family_files import CONTROL_NETS, TEXT, UNET, VAE, control_file
 from ..training.captions import caption
-from ..training.export import CONTROL_NETS, control_file
 from ..training.files import JUDGE, SHIPPED, open_family, open_judge
 from ..training.generate import Family
 from ..training.hints import KINDS
@@ -29,7 +29,7 @@ from .parts import Part, Result, finish
 
 TRAINING = Path(SHIPPED).parent / "training"
 SCORING = ("captions", "diffusion", "figure", "generate", "hints", "judge", "measures", "render",
-           "scenes", "shapes", "unet", "words")  # fmt: skip
+           "scenes", "shapes", "students", "unet", "words")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ NEAR = {  # another processor may flip one thing
 def measure(settings: Settings, keep: Path | None = None) -> dict[str, float]:
     """All figures, from parts kept in `keep`; a ControlNet without a file has none."""
     results = finish(parts(settings), keep)
-    figures = {"files_crc32": _checksum(settings.files), **results["checked"]}
+    figures = {"files_crc32": float(_crc(_files(settings.files))), **results["checked"]}
     if settings.captions:
         figures |= prompt_figures(results)
     if settings.hinted:
@@ -78,7 +78,7 @@ def parts(settings: Settings) -> dict[str, Part]:
     nets = shipped_nets(family, settings.files)
     scoring = [TRAINING / f"{name}.py" for name in SCORING]
     scoring += [Path(__file__).with_name(f"demo_{name}.py") for name in ("prompts", "hints")]
-    base = [settings.files / f"{name}.safetensors" for name in ("unet", "text_encoder", "vae")]
+    base = [settings.files / name for name in (UNET, TEXT, VAE)]
     files = {kind: settings.files / CONTROL_NETS / control_file(kind) for kind in nets}
     key = f"{_crc([*base, JUDGE, *scoring]):08x}"
     keys = {kind: f"{key} {_crc([path]):08x}" for kind, path in files.items()}
@@ -91,9 +91,11 @@ def parts(settings: Settings) -> dict[str, Part]:
     return found
 
 
-def _checksum(folder: Path) -> float:
-    """Of all weights, in the order of their names: figures are of these files and no others."""
-    return float(_crc(sorted(folder.rglob("*.safetensors"))))
+def _files(folder: Path) -> list[Path]:
+    """Those that are scored here: figures are of these and no others."""
+    nets = [folder / CONTROL_NETS / control_file(kind) for kind in KINDS]
+    parts = [folder / name for name in (TEXT, UNET, VAE)]
+    return sorted(path for path in (*nets, *parts) if path.exists())
 
 
 def _crc(paths: list[Path]) -> int:

@@ -20,7 +20,8 @@ EVERY = "all"
 def add_parser(commands: Commands) -> None:
     about = "trains the demo model family, a stage at a time, from weights or afresh"
     stages = "\n".join(
-        f"  {name:16}{stage.about}" + (f" ({stage.minutes:g} min)" if stage.minutes else "")
+        f"{'*' if stage.extra else ' '} {name:22}{stage.about}"
+        + (f" ({stage.minutes:g} min)" if stage.minutes else "")
         for name, stage in STAGES.items()
     )
     parser = commands.add_parser(
@@ -28,7 +29,8 @@ def add_parser(commands: Commands) -> None:
         help=about,
         description=about,
         allow_abbrev=False,
-        epilog=f"stages in order, with the CPU minutes that they take by default:\n{stages}",
+        epilog="stages in order, with the CPU minutes that they take by default; * not in `all`:\n"
+        + stages,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("stage", choices=[*STAGES, EVERY], metavar="STAGE")
@@ -49,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
         raise BadInput("--minutes", options.minutes, "give more than 0")
     if options.folder is None and not options.smoke:
         raise BadInput("--folder", None, "say where scenes, weights and logs shall lie")
-    afresh = [name for name in STAGES if name != "adopt"]
-    names = afresh if options.stage == EVERY else [options.stage]
+    family = [name for name, stage in STAGES.items() if not stage.extra]
+    names = family if options.stage == EVERY else [options.stage]
     given = nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory()
     with given as folder:
         for name in names:

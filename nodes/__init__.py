@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .model_folders import offer_family_control_nets
+from .model_folders import offer_family_files
 
 
 class TandemExtension(ComfyExtension):
@@ -22,7 +22,7 @@ class TandemExtension(ComfyExtension):
         from .scenes import DemoSceneNode
 
         open_detectors()
-        offer_family_control_nets()
+        offer_family_files()
         return [
             MakeCondition,
             EdgeWorker,

@@ -8,6 +8,7 @@ import folder_paths
 
 MODEL_PLACES = ("diffusion_models", "checkpoints")
 LORAS = "loras"
+DEMO = "demo"
 FAMILY = Path(__file__).resolve().parents[1] / "demo_models"
 
 
@@ -16,9 +17,20 @@ def user_folder() -> Path:
     return Path(folder_paths.get_system_user_directory("tandem"))
 
 
-def offer_family_control_nets() -> None:
-    """Let the stock ControlNet loader list the demo family's nets."""
-    folder_paths.add_model_folder_path("controlnet", str(FAMILY / "controlnet"))
+def offer_family_files() -> None:
+    """Let ComfyUI list the demo family's ControlNets and find its tiny decoder."""
+    from ..engine.sampling.family_files import CONTROL_NETS, DECODERS
+
+    for place in (CONTROL_NETS, DECODERS):
+        if (FAMILY / place).is_dir():
+            folder_paths.add_model_folder_path(place, str(FAMILY / place))
+
+
+def family_members() -> dict[str, str]:
+    """The family's compact and few-step UNets that are there, by their name in lists."""
+    from ..engine.sampling.family_files import unet_members
+
+    return {f"{DEMO}-{member}": member for member in unet_members(FAMILY)}
 
 
 def diffusers_folders() -> dict[str, Path]:

@@ -8,16 +8,18 @@ from comfy_api.latest import io
 
 from .checks import check_choice
 from .model_folders import (
+    DEMO,
     FAMILY,
     LORAS,
     diffusers_folders,
     embedding_folders,
+    family_members,
     loras,
     model_file,
     model_files,
 )
 
-DEMO, NONE = "demo", "none"
+NONE = "none"
 
 
 class LoadCompactModel(io.ComfyNode):
@@ -32,7 +34,7 @@ class LoadCompactModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=[DEMO, *diffusers_folders(), *model_files()],
+                    options=_choices(),
                     default=DEMO,
                     tooltip="demo: tiny, trained on drawn scenes; 128x128 pictures of balls, "
                     "cubes, cones, cylinders, rings, stars and figures. Others: pipelines in "
@@ -50,7 +52,7 @@ class LoadCompactModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: str) -> io.NodeOutput:
-        check_choice("model", model, [DEMO, *diffusers_folders(), *model_files()])
+        check_choice("model", model, _choices())
         from ..engine.sampling.kept import summary_of
 
         loaded, clip, vae = _loaded(model)
@@ -59,10 +61,11 @@ class LoadCompactModel(io.ComfyNode):
 
 def _loaded(model: str) -> tuple[Any, Any, Any]:
     """MODEL, CLIP and VAE of an entry of the list."""
-    if model == DEMO:
+    members = {DEMO: ""} | family_members()
+    if model in members:
         from ..engine.sampling.family import load_family
 
-        return load_family(FAMILY)
+        return load_family(FAMILY, members[model])
     folders = diffusers_folders()
     if model in folders:
         from ..engine.sampling.diffusers_folder import load_diffusers_folder
@@ -71,6 +74,10 @@ def _loaded(model: str) -> tuple[Any, Any, Any]:
     from ..engine.sampling.model_file import load_model_file
 
     return load_model_file(model_file(model), embedding_folders())
+
+
+def _choices() -> list[str]:
+    return [DEMO, *family_members(), *diffusers_folders(), *model_files()]
 
 
 class FitControlNet(io.ComfyNode):

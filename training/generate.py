@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from .autoencoder import Autoencoder
+from .consistency import sample_lcm
 from .diffusion import guided, sample_ancestral, sample_solver
 from .libraries import CLIPTextModel, ControlNetModel, UNet2DConditionModel
+from .students import encoder_outputs, kept_residuals
 from .text import encode, no_words
 from .unet import LATENT_SIDE
 from .words import token_rows
@@ -52,7 +55,10 @@ def generate(
     controls: tuple[Control, ...] = (),
     batch: int = 25,
 ) -> Tensor:
-    """[N, 3, 128, 128] in 0..1; picture k depends on its caption, the seed and k's batch alone."""
+    """[N, 3, 128, 128] in 0..1; picture k depends on its caption, the seed and k's batch alone.
+
+    sampler: one of `SAMPLERS`, or `lcm` for a UNet that has its guidance in its weights.
+    """
     unsaid = encode(family.text, no_words().to(family.device))
     parts: list[Tensor] = []
     for at in range(0, len(words), batch):
@@ -65,8 +71,12 @@ def generate(
             Control(control.net, control.hints[at : at + batch], control.strength)
             for control in controls
         )
-        predict = guided(_predictor(family, near), encode(family.text, tokens), unsaid, guidance)
-        if sampler == "ancestral":
+        said, plain = encode(family.text, tokens), _predictor(family, near)
+        predict = guided(plain, said, unsaid, guidance)
+        if sampler == "lcm":
+            alone = partial(plain, context=said)
+            latents = sample_lcm(alone, noise, steps, seed * 100_003 + at)
+        elif sampler == "ancestral":
             latents = sample_ancestral(predict, noise, steps, seed * 100_003 + at)
         else:
             latents = sample_solver(predict, noise, steps)
@@ -76,14 +86,16 @@ def generate(
 
 
 def _predictor(family: Family, controls: tuple[Control, ...]):
-    """Noise of the guided batch; ControlNets' residuals are added up, as chains in ComfyUI do."""
+    """Noise of the batch; ControlNets' residuals are added up, as chains in ComfyUI do."""
+    outputs = encoder_outputs(family.unet)
 
     @torch.no_grad()
     def predict(latents: Tensor, times: Tensor, context: Tensor) -> Tensor:
         latents = latents.contiguous(memory_format=torch.channels_last)
         extra: dict[str, object] = {}
         for control in controls:
-            hints = control.hints.to(latents.device).repeat(2, 1, 1, 1)
+            hints = control.hints.to(latents.device)
+            hints = hints.repeat(len(latents) // len(hints), 1, 1, 1)
             down, middle = control.net(
                 latents,
                 times,
@@ -92,9 +104,10 @@ def _predictor(family: Family, controls: tuple[Control, ...]):
                 conditioning_scale=control.strength,
                 return_dict=False,
             )
+            down, middle = kept_residuals(down, middle, outputs)
             if extra:
                 pairs = zip(extra["down_block_additional_residuals"], down, strict=True)
-                down = tuple(a + b for a, b in pairs)
+                down = [a + b for a, b in pairs]
                 middle = extra["mid_block_additional_residual"] + middle
             extra = {
                 "down_block_additional_residuals": down,

@@ -6,8 +6,16 @@ from ..headless.launch import import_torchvision
 
 KEPT = import_torchvision()  # the operators that it defines end with this object
 
+from diffusers.models.autoencoders.vae import DecoderTiny  # noqa: E402
 from diffusers.models.controlnets.controlnet import ControlNetModel  # noqa: E402
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel  # noqa: E402
 from transformers import CLIPTextConfig, CLIPTextModel  # noqa: E402
 
-__all__ = ["KEPT", "CLIPTextConfig", "CLIPTextModel", "ControlNetModel", "UNet2DConditionModel"]
+__all__ = [
+    "KEPT",
+    "CLIPTextConfig",
+    "CLIPTextModel",
+    "ControlNetModel",
+    "DecoderTiny",
+    "UNet2DConditionModel",
+]

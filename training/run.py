@@ -112,7 +112,7 @@ class Run:
             "step": self.step,
             "cpu_s": round(self.earlier_s + self.spent_s, 1),
             "samples": self.samples,
-            "loss": round(self.loss, 5),
+            **({} if math.isnan(self.loss) else {"loss": round(self.loss, 5)}),
             **figures,
         }
         print(f"{self.name}: {row}", flush=True)  # noqa: T201  progress for a person

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What it does, where it lies, and the CPU minutes of a usable result on one core."""
+    """What it does, where it lies, and the CPU minutes of a usable result on one core.
+
+    extra: not needed to make the family; `all` leaves it out.
+    """
 
     about: str
     module: str
     function: str = "train"
     minutes: float = 0.0
     argument: str | None = None
+    extra: bool = False
 
     def run(self, setting: Setting) -> None:
         function: Any = getattr(import_module(f".{self.module}", __package__), self.function)
@@ -31,8 +35,13 @@ class Stage:
         function(setting)
 
 
+def _lcm(name: str, about: str, minutes: float = 40, extra: bool = True) -> dict[str, Stage]:
+    return {name: Stage(about, "train_lcm", minutes=minutes, argument=name, extra=extra)}
+
+
+KINDS = ("edge", "depth", "seg", "pose")
 STAGES = {
-    "adopt": Stage("start from the shipped files, not afresh", "adopt"),
+    "adopt": Stage("start from the shipped files, not afresh", "adopt", extra=True),
     "scenes": Stage("render the training scenes", "train_latents", "render_scenes"),
     "autoencoder": Stage("pictures to latents and back", "train_autoencoder", minutes=6.5),
     "text": Stage("the text encoder, alone", "train_text", minutes=3),
@@ -45,8 +54,26 @@ STAGES = {
         f"control-{kind}": Stage(
             f"the {kind} ControlNet", "train_control", minutes=10, argument=kind
         )
-        for kind in ("edge", "depth", "seg", "pose")
+        for kind in KINDS
     },
+    "distill-base": Stage("Base student of full", "train_student", minutes=15, argument="base"),
+    "distill-tiny": Stage(
+        "Tiny student of full", "train_student", minutes=15, argument="tiny", extra=True
+    ),
+    **_lcm("lcm", "few steps with distill-base's student, taught by full", extra=False),
+    **_lcm("lcm-tiny", "the same with distill-tiny's"),
+    **_lcm("lcm-direct", "to compare: full pruned to Base, no distill-base before", minutes=55),
+    **_lcm("lcm-self", "to compare: taught by the student itself"),
+    **{
+        f"compact-control-{kind}": Stage(
+            f"the {kind} ControlNet for Base",
+            "train_compact_control",
+            minutes=8,
+            argument=kind,
+        )
+        for kind in KINDS
+    },
+    "tiny-decoder": Stage("a decoder of TAESD's layout", "train_tiny_decoder", minutes=12),
     "samples": Stage("draw the scenes that the pack ships", "samples"),
     "export": Stage("write the fp16 files of the family", "export"),
 }

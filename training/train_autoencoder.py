@@ -43,20 +43,30 @@ def train(setting: Setting) -> None:
 
 
 def loss(model: Autoencoder, x: Tensor) -> Tensor:
-    """L1 + L2 + half the L1 of first differences + a little KL."""
+    """The picture's, and a little KL."""
     mean, log_variance = model.moments(x)
     log_variance = log_variance.clamp(-20, 4)
-    error = model.decode(mean + (0.5 * log_variance).exp() * torch.randn_like(mean)) - x
-    slopes = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+    shown = model.decode(mean + (0.5 * log_variance).exp() * torch.randn_like(mean))
     divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean()
-    return error.abs().mean() + (error**2).mean() + 0.5 * slopes + 1e-4 * divergence
+    return picture_loss(shown - x) + 1e-4 * divergence
+
+
+def picture_loss(error: Tensor) -> Tensor:
+    """L1 + L2 + half the L1 of first differences, of [N, 3, H, W]."""
+    slopes = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+    return error.abs().mean() + (error**2).mean() + 0.5 * slopes
 
 
 @torch.no_grad()
 def psnr(model: Autoencoder, pictures: Tensor) -> float:
-    """Mean over pictures of -10 log10 of the mean squared error in 0..1, in dB."""
+    """Of what comes back of them, in dB."""
     x = as_signal(pictures)
-    error = (model.decode(model.moments(x)[0]).clamp(-1, 1) - x) / 2
+    return decibels(model.decode(model.moments(x)[0]), x)
+
+
+def decibels(shown: Tensor, pictures: Tensor) -> float:
+    """Mean over pictures, -1..1, of -10 log10 of the mean squared error in 0..1."""
+    error = (shown.clamp(-1, 1) - pictures) / 2
     return round(float((-10 * (error**2).mean((1, 2, 3)).log10()).mean()), 2)
 
 

@@ -51,7 +51,7 @@ def train(setting: Setting) -> None:
             run.log()
     run.save(judge.state_dict())
     held = data.pictures[: data.held].to(setting.device).float() / 255
-    run.log(**figures(judge.eval(), held, _held_captions(data.held)))
+    run.log(**figures(judge.eval(), held, held_captions(data.held)))
 
 
 def _reading_loss(reading: Reading, truth: dict[str, Tensor]) -> Tensor:
@@ -101,7 +101,7 @@ def spoilt(pictures: Tensor) -> Tensor:
     return (pictures + grain + drift).clamp(0, 1)
 
 
-def _held_captions(count: int) -> list[Caption]:
+def held_captions(count: int) -> list[Caption]:
     scenes = shard_scenes(0, SHARD if count == HELD_OUT else 2 * count)
     return [caption(scenes, row, shard_seed(SEEDS[SEEN], 0)) for row in range(count)]
 

@@ -122,15 +122,3 @@ def _source(key: str) -> tuple[str, bool]:
 
 def _is_last(key: str) -> bool:
     return key.endswith((".conv2.weight", ".conv2.bias")) or ".proj_out." in key
-
-
-def pruned(weights: dict[str, Tensor], base: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of the base layout (or small, tiny) taken from full's by BK-SDM's keep rule."""
-    kept: dict[str, Tensor] = {}
-    for key in base:
-        source = key
-        if key.startswith("up_blocks."):
-            for kind in ("resnets", "attentions"):
-                source = source.replace(f".{kind}.1.", f".{kind}.2.")
-        kept[key] = weights[source].clone()
-    return kept

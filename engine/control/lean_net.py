@@ -9,7 +9,7 @@ import torch
 from comfy.cldm.cldm import ControlNet as Network
 from torch import Tensor
 
-from .positions import FULL_LENGTH, Fit
+from .positions import FULL_LENGTH, FULL_LEVELS, Fit, is_part, positions_of
 
 
 class EncodedOnce(torch.nn.Module):
@@ -47,12 +47,15 @@ def lean(network: Network, fit: Fit | None) -> Network:
     """A shallow copy on the same weights that encodes each hint once.
 
     With a fit, what a full network computes for blocks that the UNet lost is left out too; what
-    is left has the same bits. The network given is not changed.
+    is left has the same bits. What a compact network says is listed at SD1.5's positions, so that
+    it may stand in one chain with full ones, and before any UNet. The network given is not changed.
     """
     made: Any = copy.copy(network)
     vars(made)["_modules"] = dict(network.named_children())  # else the two would share their parts
     made.input_hint_block = EncodedOnce(network.input_hint_block)
-    if fit is None or len(network.zero_convs) != FULL_LENGTH:
+    if len(network.zero_convs) != FULL_LENGTH:
+        return _listed_in_full(made, network, fit)
+    if fit is None:
         return made
     made.zero_convs = torch.nn.ModuleList(
         conv if position in fit.positions else Unread()
@@ -64,5 +67,28 @@ def lean(network: Network, fit: Fit | None) -> Network:
             block if position <= last else Passed()
             for position, block in enumerate(network.input_blocks)
         )
+        made.middle_block, made.middle_block_out = Passed(), Unread()
+    return made
+
+
+def _listed_in_full(made: Any, network: Network, fit: Fit | None) -> Network:
+    """`made` with empty places between its blocks, unless its UNet is not of SD1.5's kind.
+
+    A network of the UNet's own shape stands where the UNet does, whatever its file told. One that
+    is as shallow as its UNet stays as it is: its middle fits there, and no full network's does.
+    """
+    resnets: list[int] = list(network.num_res_blocks)
+    shallow = len(resnets) < FULL_LEVELS
+    own = fit is not None and len(fit.positions) == len(network.zero_convs)
+    foreign = network.num_classes is not None or not is_part(resnets)
+    if foreign or (own and shallow):
+        return made
+    positions = fit.positions if own and fit else positions_of(resnets)
+    blocks = dict(zip(positions, network.input_blocks, strict=True))
+    convs = dict(zip(positions, network.zero_convs, strict=True))
+    places = range(FULL_LENGTH)
+    made.input_blocks = torch.nn.ModuleList(blocks.get(place, Passed()) for place in places)
+    made.zero_convs = torch.nn.ModuleList(convs.get(place, Unread()) for place in places)
+    if shallow:
         made.middle_block, made.middle_block_out = Passed(), Unread()
     return made

@@ -84,6 +84,11 @@ class OwnFeature:
         return feature.clone() if options["block"] == ("input", self.last) else feature
 
 
+def is_part(resnets: Sequence[int]) -> bool:
+    """Whether so many ResNets a level are SD1.5's or fewer."""
+    return 0 < len(resnets) <= FULL_LEVELS and all(0 < n <= FULL_RESNETS for n in resnets)
+
+
 def positions_of(resnets: Sequence[int]) -> tuple[int, ...]:
     """SD1.5's positions of the encoder outputs of a UNet with so many ResNets a level.
 
@@ -92,7 +97,7 @@ def positions_of(resnets: Sequence[int]) -> tuple[int, ...]:
     Raises:
         BadInput: more levels, or more ResNets in one, than SD1.5 has.
     """
-    if not 0 < len(resnets) <= FULL_LEVELS or not all(0 < n <= FULL_RESNETS for n in resnets):
+    if not is_part(resnets):
         raise BadInput("ResNets a level", tuple(resnets), "up to four levels of one or two fit")
     found = [0]
     for level, count in enumerate(resnets):

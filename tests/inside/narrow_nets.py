@@ -10,8 +10,8 @@ from typing import Any
 from .narrow import CONTEXT, HEADS, WIDTHS
 
 
-def random_network(seed: int = 0) -> Any:
-    """Core's network of a full ControlNet, every residual of its output alive."""
+def random_network(seed: int = 0, resnets: int = 2, levels: int = 4) -> Any:
+    """Core's network of a ControlNet, a full one's unless told, every residual alive."""
     import comfy.ops
     import torch
     from comfy.cldm.cldm import ControlNet
@@ -19,8 +19,9 @@ def random_network(seed: int = 0) -> Any:
     torch.manual_seed(seed)
     network = ControlNet(
         image_size=32, in_channels=4, model_channels=WIDTHS[0], hint_channels=3,
-        num_res_blocks=[2, 2, 2, 2], channel_mult=(1, 2, 4, 4), num_heads=HEADS,
-        use_spatial_transformer=True, transformer_depth=[1, 1, 1, 1, 1, 1, 0, 0],
+        num_res_blocks=[resnets] * levels, channel_mult=(1, 2, 4, 4)[:levels], num_heads=HEADS,
+        use_spatial_transformer=True,
+        transformer_depth=[int(level < 3) for level in range(levels) for _ in range(resnets)],
         transformer_depth_middle=1, context_dim=CONTEXT, legacy=False, dtype=torch.float32,
         operations=comfy.ops.disable_weight_init,
     )  # fmt: skip
@@ -30,13 +31,13 @@ def random_network(seed: int = 0) -> Any:
     return network.eval()
 
 
-def control_net(seed: int = 0, **options: Any) -> Any:
+def control_net(seed: int = 0, shape: dict[str, int] | None = None, **options: Any) -> Any:
     """Core's control object around it."""
     import comfy.controlnet
     import torch
 
     return comfy.controlnet.ControlNet(
-        random_network(seed), load_device=torch.device("cpu"), **options
+        random_network(seed, **(shape or {})), load_device=torch.device("cpu"), **options
     )
 
 

@@ -109,8 +109,8 @@ def test_every_file_is_small_and_tells_its_licence() -> None:
 
 def test_the_stock_loader_lists_the_nets() -> None:
     import folder_paths
-    from comfyui_tandem.nodes.model_folders import offer_family_control_nets
+    from comfyui_tandem.nodes.model_folders import offer_family_files
 
-    offer_family_control_nets()
+    offer_family_files()
     listed = folder_paths.get_filename_list("controlnet")
     assert {path.name for path in (FAMILY / "controlnet").glob("*.safetensors")} <= set(listed)

@@ -13,6 +13,8 @@ import pytest
 
 pytestmark = pytest.mark.comfy
 KINDS = ("edge", "depth", "seg", "pose")
+COMPARED_BY = ("distill-tiny", "lcm-tiny", "lcm-direct", "lcm-self")
+MEMBERS = ("base", "lcm", "lcm-tiny", "tiny")
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +25,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from comfyui_tandem.training.run import Setting
 
     folder = tmp_path_factory.mktemp("family")
-    assert main(["train", "all", "--smoke", "--folder", str(folder)]) == 0
+    with torch.enable_grad():
+        for stage in ("all", *COMPARED_BY, "export"):
+            assert main(["train", stage, "--smoke", "--folder", str(folder)]) == 0
     return Setting(folder, 1.0, torch.device("cpu"))
 
 
@@ -60,6 +64,94 @@ def test_unet_equals_the_trainers(own: Any, family: Any) -> None:
     assert (found - expected).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("name", MEMBERS)
+def test_members_open_by_name_and_equal_the_trainers(trained: Any, name: str) -> None:
+    import torch
+    from comfyui_tandem.engine.control.fit import fitted
+    from comfyui_tandem.engine.control.positions import fit_of
+    from comfyui_tandem.engine.sampling.family import load_family
+    from comfyui_tandem.engine.sampling.family_files import unet_members
+    from comfyui_tandem.training.files import open_unet
+    from comfyui_tandem.training.students import encoder_outputs, kept_positions
+
+    folder = trained.folder / "demo_models"
+    assert unet_members(folder) == list(MEMBERS)
+    model, own = load_family(folder, name)[0], open_unet(folder, name)
+    x, context = torch.randn(2, 4, 16, 16), torch.randn(2, 77, 128)
+    times = torch.tensor([800, 30])
+    found = model.model.diffusion_model(x, times.float(), context=context)
+    assert (found - own(x, times, context).sample).abs().max() < 1e-5
+    fit = fitted(model)
+    assert fit == fit_of(model.model.diffusion_model)
+    assert fit.positions == kept_positions(encoder_outputs(own))
+
+
+@pytest.fixture
+def shipped(trained: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The smoke run's files in place of the shipped ones, as far as ComfyUI is told of them."""
+    import folder_paths
+    from comfyui_tandem.nodes import model_folders, models
+
+    folder = trained.folder / "demo_models"
+    for module in (model_folders, models):
+        monkeypatch.setattr(module, "FAMILY", folder)
+    for place in ("controlnet", "vae_approx"):
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, place, ([], {".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    model_folders.offer_family_files()
+    return folder
+
+
+def test_members_that_are_there_are_listed_and_sampled(shipped: Path) -> None:
+    import folder_paths
+    import torch
+    from comfyui_tandem.engine.errors import BadInput
+    from comfyui_tandem.nodes.fast import FastSampler
+    from comfyui_tandem.nodes.models import LoadCompactModel
+
+    [choice] = LoadCompactModel.define_schema().inputs
+    names = [f"demo-{member}" for member in MEMBERS]
+    assert choice.options[: 1 + len(names)] == ["demo", *names]
+    nets = folder_paths.get_filename_list("controlnet")
+    assert "tandem_demo_compact_edge.safetensors" in nets
+    model, clip, vae, *_ = LoadCompactModel.execute("demo-lcm").result
+    positive = clip.encode_from_tokens_scheduled(clip.tokenize("a red cube"))
+    latent, decoder, summary, *_ = FastSampler.execute(
+        model, positive, {"samples": torch.zeros(1, 4, 16, 16)}, vae, seed=1, steps=2, cfg=1.0,
+        guidance=8.0, denoise=1.0, decoder="tiny",
+    ).result  # fmt: skip
+    assert summary.startswith("2 steps of lcm, cfg 1, tiny decoder")
+    assert decoder.decode(latent["samples"]).shape == (1, 128, 128, 3)
+    with pytest.raises(BadInput, match="demo-base"):
+        LoadCompactModel.execute("demo-lcm-direct")
+
+
+def test_what_is_only_compared_is_no_member(trained: Any) -> None:
+    from comfyui_tandem.training.files import open_unet
+
+    there = {path.name for path in (trained.folder / "compared").iterdir()}
+    assert there == {"unet_lcm-direct.safetensors", "unet_lcm-self.safetensors"}
+    assert len(open_unet(trained.folder / "compared", "lcm-direct").up_blocks) == 4
+
+
+def test_the_tiny_decoder_equals_the_trainers(trained: Any) -> None:
+    import torch
+    from comfyui_tandem.engine.sampling.family import load_family
+    from comfyui_tandem.engine.sampling.family_files import DECODER, decoder_file
+    from comfyui_tandem.engine.sampling.tiny_decoder import load_tiny_decoder
+    from comfyui_tandem.training.files import open_tiny_decoder
+
+    folder = trained.folder / "demo_models"
+    latent_format = load_family(folder)[0].get_model_object("latent_format")
+    assert latent_format.taesd_decoder_name == DECODER
+    vae = load_tiny_decoder(decoder_file(folder), latent_format)
+    latents = torch.randn(2, 4, 16, 16)
+    expected = open_tiny_decoder(folder)(latents)  # untrained: mostly far below black
+    shown = vae.first_stage_model.decode(latents / 0.18215)
+    assert (shown - expected).abs().max() < 1e-4
+    assert expected.std() > 1e-3
+
+
 def test_text_equals_the_trainers_with_any_punctuation(own: Any, family: Any) -> None:
     import torch
     from comfyui_tandem.training.text import encode
@@ -86,13 +178,18 @@ def test_vae_equals_the_trainers(own: Any, family: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_control_nets_open_in_the_stock_loader(trained: Any, own: Any, kind: str) -> None:
+@pytest.mark.parametrize("compact", [False, True])
+def test_control_nets_open_in_the_stock_loader(
+    trained: Any, own: Any, kind: str, compact: bool
+) -> None:
     import comfy.controlnet
     import torch
-    from comfyui_tandem.training.files import open_control_net
+    from comfyui_tandem.training.files import open_compact_control_net, open_control_net
 
-    net = open_control_net(own, kind, trained.folder / "demo_models")
-    path = trained.folder / "demo_models" / "controlnet" / f"tandem_demo_{kind}.safetensors"
+    folder = trained.folder / "demo_models"
+    net = open_compact_control_net(kind, folder) if compact else open_control_net(own, kind, folder)
+    name = f"tandem_demo_{'compact_' if compact else ''}{kind}.safetensors"
+    path = folder / "controlnet" / name
     stock = comfy.controlnet.load_controlnet(str(path)).control_model.float()
     x, context = torch.randn(1, 4, 16, 16), torch.randn(1, 77, 128)
     times, hint = torch.tensor([400]), torch.rand(1, 3, 128, 128)
@@ -113,8 +210,9 @@ def test_what_was_exported_comes_back_to_train_on(trained: Any, tmp_path: Path) 
     again = Setting(tmp_path, 1.0, torch.device("cpu"), smoke=True)
     adopt(again, shipped, trained.folder / "shipped_judge.safetensors")
     export.train(again)
+    assert not (tmp_path / "compared").exists()
     files = [*sorted(shipped.rglob("*.safetensors")), trained.folder / "shipped_judge.safetensors"]
-    assert len(files) == 3 + len(KINDS) + 1
+    assert len(files) == 3 + len(MEMBERS) + 2 * len(KINDS) + 2
     for path in files:
         expected, told = load_weights(path)
         found, retold = load_weights(tmp_path / path.relative_to(trained.folder))
@@ -170,7 +268,8 @@ def test_a_missing_file_and_a_broken_one_are_named(tmp_path: Path) -> None:
 
 def test_growing_changes_no_output() -> None:
     import torch
-    from comfyui_tandem.training.unet import build_unet, grown, pruned
+    from comfyui_tandem.training.students import pruned
+    from comfyui_tandem.training.unet import build_unet, grown
 
     torch.manual_seed(0)
     small = build_unet("stem").eval()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from comfyui_tandem.training.autoencoder import Autoencoder, rescale, start_as_identity, whiten
+from comfyui_tandem.training.averages import save, start_average
 from comfyui_tandem.training.diffusion import (
     SIGNAL,
     add_noise,
@@ -98,6 +102,29 @@ def test_the_rate_warms_up_holds_and_falls(tmp_path: object, monkeypatch: object
     spent["now"] += 16  # past the end: the sum of what is not exact in binary may fall short of it
     assert run.learning_rate() == pytest.approx(0.02)
     assert next(run.steps(), None) is None
+
+
+def test_a_log_before_the_first_step_has_no_loss(tmp_path: Path) -> None:
+    run = Run(Setting(tmp_path, 1.0, torch.device("cpu")), "x", rate=1.0)
+    run.log(found=1.5)
+    run.loss = 0.25
+    run.log()
+    first, second = map(json.loads, (tmp_path / "x.log.jsonl").read_text().splitlines())
+    assert (first["found"], second["loss"]) == (1.5, 0.25) and "loss" not in first
+
+
+def test_weights_and_averages_come_back_and_nothing_is_young(tmp_path: Path) -> None:
+    run = Run(Setting(tmp_path, 1.0, torch.device("cpu")), "x", rate=1.0)
+    module = Linear(2, 2)
+    average = start_average(run, module, 0.9, young=True)
+    assert average.young
+    for value in average.values.values():
+        value.fill_(7.0)
+    save(run, module, average)
+    other = Linear(2, 2)
+    again = start_average(Run(run.setting, "x", rate=1.0), other, 0.9, young=True)
+    assert torch.equal(other.weight, module.weight) and not again.young
+    assert all(bool((value == 7).all()) for value in again.values.values())
 
 
 def test_weights_and_their_age_come_back(tmp_path: object) -> None:
