@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..engine.conditions import Hint
 from ..engine.errors import BadInput
-from .show import json_safe
+from .show import json_safe, listed
 from .sockets import Hints, ScalesSocket
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ class ApplyConditions(io.ComfyNode):
         from ..engine.scaling.ledger import Row
         from ..engine.scaling.payload import scales_payload
         from ..engine.scaling.rule import Rule
-        from ..engine.scaling.scale import listed
 
         sides = positive, negative
         if scales is None and estimate:

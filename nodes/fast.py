@@ -10,7 +10,7 @@ from ..engine.conditions import Hint
 from ..engine.errors import Unavailable
 from .checks import check_choice
 from .model_folders import tiny_decoder_file
-from .show import json_safe
+from .show import json_safe, listed
 from .sockets import Hints
 
 AUTO, TINY, FULL = DECODERS = ("auto", "tiny", "full")
@@ -97,10 +97,10 @@ class FastSampler(io.ComfyNode):
         rows = [
             {"cond": one.cond, "steps": list(one.steps), "reason": one.reason} for one in run.acting
         ]
-        summary = [f"{steps} steps of lcm, cfg {cfg:g}, {chosen} decoder"]
-        summary += [f"{one.cond}: {_said(one.steps, one.reason)}" for one in run.acting]
+        acting = [f"{one.cond}: {_said(one.steps, one.reason)}" for one in run.acting]
+        summary = listed(acting, f"{steps} steps of lcm, cfg {cfg:g}, {chosen} decoder")
         ui = {"tandem_steps": [json_safe({"v": 1, "steps": steps, "rows": rows})]}
-        return io.NodeOutput(latent, out, "\n".join(summary), ui=ui)
+        return io.NodeOutput(latent, out, summary, ui=ui)
 
 
 def _decoder(wanted: str, latent_format: Any, vae: Any) -> tuple[Any, str]:

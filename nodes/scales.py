@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..engine.conditions import Hint
-from .show import json_safe
+from .show import json_safe, listed
 from .sockets import Hints, ScalesSocket
 
 FLOATS = 6  # sockets of single scales
@@ -59,7 +59,6 @@ class EstimateScales(io.ComfyNode):
         from ..engine.scaling.one_step import scales_by_one_step
         from ..engine.scaling.payload import scales_payload
         from ..engine.scaling.rule import Rule
-        from ..engine.scaling.scale import listed
 
         sides, start = (positive, negative), latent_image["samples"]
         scales = scales_by_one_step(model, sides, hints, start, seed, Rule(), vae)
@@ -91,7 +90,6 @@ class Report(io.ComfyNode):
     def execute(cls, latent: Any, positive: Any) -> io.NodeOutput:
         from ..engine.scaling.apply import rows_of_run
         from ..engine.scaling.payload import scales_payload
-        from ..engine.scaling.scale import listed
 
         rows = rows_of_run(positive, latent["samples"])
         ui = {"tandem_scales": [json_safe(scales_payload(rows))]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..engine.errors import BadInput
@@ -31,3 +31,9 @@ def json_safe(value: Any) -> Any:
             return [json_safe(item) for item in value]
         case _:
             raise BadInput("value to show", type(value).__name__, "turn it into plain JSON first")
+
+
+def listed(rows: Iterable[object], head: str = "") -> str:
+    """A Markdown list: the editor's text preview reads it so, and would join plain lines."""
+    lines = [f"- {row}" for row in rows]
+    return "\n".join([head, "", *lines] if head and lines else lines or [head])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -76,9 +76,3 @@ class Scales:
             return cls(tuple(Scale(**row) for row in form["rows"]))
         except TypeError as error:  # missing, unknown
             raise BadInput("scales", dict(form), f"mend the keys, {error}") from error
-
-
-def listed(rows: Iterable[object], head: str = "") -> str:
-    """A Markdown list: the editor's text preview reads it so."""
-    lines = [f"- {row}" for row in rows]
-    return "\n".join([head, "", *lines] if head else lines)

@@ -125,7 +125,9 @@ def called_on(nets: list[Any], steps: int, **given: Any) -> tuple[list[list[int]
         [step for step in range(1, steps + 1) if befores[step][n] > befores[step - 1][n]]
         for n in range(len(nets))
     ]
-    return acted, summary.splitlines()
+    head, empty, *lines = summary.splitlines()
+    assert empty == "" and all(line.startswith("- ") for line in lines)
+    return acted, [head, *(line.removeprefix("- ") for line in lines)]
 
 
 def with_net(seed: int, start: float, end: float, prompt: int = 0) -> Any:
