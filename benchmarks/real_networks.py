@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from ..engine.conditions import ConditionRequest, Models, detect, models, use_models
 from ..engine.conditions.reference.package import reference_module
-from .paced_lanes import Bench, Ran, over_true_link, paced_worker, photo, profiles, scaled
+from .paced_lanes import Bench, Ran, paced_worker, photo, profiles, scaled
 from .paces import Paces
 from .random_weights import write_weights
 from .shaped import place, reached
@@ -32,24 +32,23 @@ THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
 def network_figures(kernel: bool) -> dict[str, float]:
-    """Medians of each side's seconds, what was reached of the exact plan's gain, wrong hints."""
-    from ..engine.offload import plan
+    """Medians of each side's seconds, ours as a share of the better of both others, wrong hints.
 
+    No share of a simulated gain: a plan made after a copy was stopped counts loading again, which
+    the measured sides do not pay.
+    """
     rate = MBITS * 1e6 / 8
     with TemporaryDirectory() as folder, _models_in(Path(folder)), _one_thread():
         alone = {name: _seconds(name) for name in NAMES}
         ran = _runs(alone, Path(folder), rate, kernel)
     seconds = {side: statistics.median(run.seconds for run in ran[side]) for side in SIDES}
     best = min(seconds["all local"], seconds["all edge"])
-    exact = plan(over_true_link(ran["planned"][-1].offload, rate).instance)
-    trivial = min(each for each in (exact.all_local_s, exact.all_edge_s) if each is not None)
     errors = [abs(run.offload.plan.makespan_s / run.seconds - 1) for run in ran["planned"]]
     return {
         "networks_least_s": min(alone.values()),
         "networks_most_s": max(alone.values()),
         **{f"networks_{side.replace(' ', '_')}_s": value for side, value in seconds.items()},
-        "networks_simulated_gain_pct": 100 * (trivial - exact.makespan_s) / trivial,
-        "networks_gain_reached": (best - seconds["planned"]) / (trivial - exact.makespan_s),
+        "networks_vs_best_trivial": seconds["planned"] / best,
         "networks_above_trivial_pct": 100 * max(0.0, seconds["planned"] / best - 1),
         "networks_prediction_error_median_pct": 100 * statistics.median(errors),
         "networks_wrong_hints": sum(not run.right for runs in ran.values() for run in runs),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What it does, where it lies, and the CPU minutes of a usable result on one core.
+    """What it does, where it lies, and its CPU minutes by default, on one core.
 
     extra: not needed to make the family; `all` leaves it out.
     """

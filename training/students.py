@@ -61,13 +61,14 @@ def kept_positions(outputs: int) -> tuple[int, ...]:
 def kept_residuals(
     residuals: Sequence[Tensor], middle: Tensor, outputs: int
 ) -> tuple[list[Tensor], Tensor]:
-    """A full ControlNet's residuals for a student with so many encoder outputs.
+    """A full or compact ControlNet's residuals for a student with so many encoder outputs.
 
     A ControlNet made for the student passes unchanged. Tiny is not as deep as the middle: 0.
     """
     if len(residuals) == outputs:
         return list(residuals), middle
-    kept = [residuals[position] for position in kept_positions(outputs)]
+    given = dict(zip(kept_positions(len(residuals)), residuals, strict=True))
+    kept = [given[position] for position in kept_positions(outputs)]
     return kept, middle if outputs > 6 else torch.zeros((), device=middle.device)
 
 

@@ -8,8 +8,9 @@ Notes:
     that what has not begun stays free to move. A lane with nothing left takes over a task that
     has not begun where that ends sooner, else runs a second copy of one that has: the first
     result wins. What lanes are expected to take follows what they took in this run. A worker that
-    was overdue when another lane finished for it is late with all it has, and takes nothing over,
-    until something comes home from it: else each of its tasks would be waited for anew.
+    was overdue when another lane finished for it is late with all it has, and takes over nothing
+    that has not begun, until something comes home from it: else each of its tasks would be waited
+    for anew.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ class Step:
 def compare(nets: Sequence[Residuals], features: Mapping[int, Tensor]) -> Step | None:
     """The pushes of K nets over the finest resolutions; None if there is nothing to compare.
 
-    Coarse features tell rather which net speaks than what it says: on the demo family the cosine
-    of hints that agree and of those that do not differs at the two finest alone.
+    Coarse features tell rather which net speaks than what it says. (Seen on few scenes of the
+    demo family; no benchmark shows it.)
 
     Args:
         nets: residuals [B, C, h, w] of each, by the encoder's output, any dtype.

@@ -19,7 +19,7 @@ FEWEST_JUDGES = 3  # of two that disagree nobody can say which one is wrong
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is too much, all tuned on training scenes of the demo family.
+    """What is too much: chosen by hand on few scenes of the demo family, not on those reported.
 
     most_cover: share of a push that stronger ones may supply; above, it is pruned.
     least_push: size of a contribution, as a share of the strongest push; below, it is pruned.

@@ -114,7 +114,7 @@ def test_a_body_leaves_at_its_rate() -> None:
     thread.join()
     http.close()
     listener.close()
-    assert 1.8 < took < 10
+    assert 1.8 < took < 6  # at 500 kB/s 2 s; a machine at a third of its speed may take so long
     assert sum(size for when, size in arrived if when < began + 1.0) < 0.6e6
 
 

@@ -190,3 +190,9 @@ def test_all_makes_the_family_and_nothing_beside_it(
     assert left == {"adopt", "distill-tiny", "lcm-tiny", "lcm-direct", "lcm-self"}
     order = ["full", "control-pose", "distill-base", "lcm", "compact-control-pose", "export"]
     assert [name for name in made if name in order] == order
+
+
+def test_tiny_reads_of_a_compact_net_what_it_would_of_a_full_one() -> None:
+    full, middle = [torch.full((1,), float(place)) for place in range(12)], torch.ones(1)
+    compact, _ = kept_residuals(full, middle, 8)
+    assert kept_residuals(compact, middle, 6)[0] == kept_residuals(full, middle, 6)[0]
