@@ -2,7 +2,7 @@
 
 A real worker process, paced as in `offload`, behind a relay. It is killed at random moments, the
 line is cut for three seconds, slowed ten times, or answers garbage. What counts is the time from
-the failure to the last hint, against all detectors run here.
+the failure to the last hint, against all detectors run here. Cancelled runs are timed beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..engine.errors import TandemError
 from ..headless.line import Line
 from .paced_lanes import Bench, Paced, paced_worker, photo, profiles, scaled
 from .paces import Paces
+from .run_cancels import cancel_figures
 from .shaped import Place
 
 LONG = {"canny": 0.9, "scribble": 0.7, "blur": 0.5, "tile": 0.8, "lineart_standard": 0.3}
@@ -40,9 +41,10 @@ class Settings:
     cuts: int = 10
     slowed: int = 10
     garbage: int = 10
+    cancels: int = 30
 
 
-QUICK = Settings(kills=1, cuts=1, slowed=1, garbage=1)
+QUICK = Settings(kills=1, cuts=1, slowed=1, garbage=1, cancels=2)
 EXACT = ("wrong_hints", "lost_runs")
 
 
@@ -87,7 +89,7 @@ def measure(settings: Settings) -> dict[str, float]:
             figures[f"within_pct_{kind}"] = 100 * statistics.mean(case.within for case in some)
             figures[f"worst_ratio_{kind}"] = max(shares)
             figures[f"median_ratio_{kind}"] = statistics.median(shares)
-    return figures
+    return figures | cancel_figures(settings.cancels, LONG, SPEEDUP, RATE, HERE)
 
 
 def _counts(settings: Settings) -> dict[str, int]:

@@ -138,10 +138,10 @@ class Bench:
         bandwidth = "shares" if side == "shares" else "full"
         return plan_conditions(conditions, [entry], self.costs, None, self._chosen, bandwidth)
 
-    def run(self, offload: Offload) -> Ran:
+    def run(self, offload: Offload, cancelled: threading.Event = NEVER) -> Ran:
         with patch.object(lanes, "detect", paced(detect, self._here)):
             began = time.monotonic()
-            outcome = run_lanes(offload, self.costs, report=lambda _: None, cancelled=NEVER)
+            outcome = run_lanes(offload, self.costs, report=lambda _: None, cancelled=cancelled)
             seconds = time.monotonic() - began
         return Ran(offload, outcome, seconds, all_right(outcome))
 

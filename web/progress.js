@@ -10,12 +10,6 @@ const shown = new Map(); // nodes with rows on them: id of the prompt
 
 app.registerExtension({
   name: "tandem.progress",
-  setup() {
-    const link = document.createElement("link");
-    link.rel = "stylesheet";
-    link.href = new URL("tandem.css", import.meta.url).href;
-    document.head.append(link);
-  },
   nodeCreated(node) {
     if (node.comfyClass === OURS) addWidget(node);
   },
@@ -40,15 +34,25 @@ api.addEventListener("reconnected", () => {
 function addWidget(node) {
   const element = document.createElement("div");
   element.className = "tandem-standing";
-  element.setAttribute("role", "list");
   element.hidden = true;
-  const height = () => element.childElementCount * ROW_PX;
+  const list = document.createElement("div");
+  list.setAttribute("role", "list");
+  element.append(stylesheet(), list);
+  const height = () => list.childElementCount * ROW_PX;
   const options = { serialize: false, getMinHeight: height, getMaxHeight: height };
   const widget = node.addDOMWidget("tandem_standing", "tandem_standing", element, options);
   widget.serialize = false;
   widget.hidden = true;
   element.addEventListener("wheel", zoom, { passive: false });
   widgets.set(node, widget);
+}
+
+/** Part of our own element: the page's head is everybody's. */
+function stylesheet() {
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = new URL("tandem.css", import.meta.url).href;
+  return link;
 }
 
 /** The node of an execution id such as "2:1": node 1 in the subgraph that node 2 stands for. */
@@ -63,9 +67,10 @@ function findNode(path) {
 function show(node, news) {
   const widget = widgets.get(node);
   const { element } = widget;
-  element.replaceChildren(...standingRows(news));
-  element.setAttribute("aria-label", `${news.done} of ${news.total} hints are ready`);
-  element.style.minHeight = `${element.childElementCount * ROW_PX}px`;
+  const list = element.lastElementChild;
+  list.replaceChildren(...standingRows(news));
+  list.setAttribute("aria-label", `${news.done} of ${news.total} hints are ready`);
+  element.style.minHeight = `${list.childElementCount * ROW_PX}px`;
   element.hidden = widget.hidden = false;
   shown.set(node, news.prompt_id);
   remount(node, element);
@@ -77,7 +82,7 @@ function show(node, news) {
 function hide(node) {
   shown.delete(node);
   const widget = widgets.get(node);
-  widget.element.replaceChildren();
+  widget.element.lastElementChild.replaceChildren();
   widget.element.style.minHeight = "";
   widget.element.hidden = widget.hidden = true;
   node.graph?.setDirtyCanvas(true, true);
