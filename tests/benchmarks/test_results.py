@@ -44,7 +44,7 @@ AT_MOST = {
     },
     "fast_sampling": {"equality_wrong": 0.0, "identity_wrong": 0.0, "exact_difference": 0.0},
     "worker": {"cancel_p99_s": 1.0, "drain_s": 10.0, "memory_growth_mb_10k": 20.0},
-    "faults": {"wrong_hints": 0.0, "lost_runs": 0.0},
+    "faults": {"wrong_hints": 0.0, "lost_runs": 0.0, "cancel_run_p99_s": 1.0},
 }
 
 
