@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor
 
@@ -156,12 +157,12 @@ class Estimator:
         nets = [link.net for link in probe.acting]
         strengths = tuple(float(net.strength) for net in nets)
         spans = tuple(net.timestep_percent_range for net in nets)
-        try:
+        if np.isfinite(gram).all() and np.isfinite(where).all():
             pushed = Pushed(names, strengths, spans, gram, where)
             scales = decide(pushed, _asked(probe.acting[0]).ledger.rule)
-        except BadInput as error:  # not finite: no reason to end the user's run
+        else:  # no reason to end the user's run
             scales = tuple(
-                Scale(name, strength, strength, reason=f"not measured: {error}")
+                Scale(name, strength, strength, reason="not measured: its push is not finite")
                 for name, strength in zip(names, strengths, strict=True)
             )
         for link, scale in zip(probe.acting, scales, strict=True):
@@ -214,11 +215,14 @@ def _asked(link: Link) -> Asked:
 
 
 def _names(links: Sequence[Link]) -> tuple[str, ...]:
-    """Their conditions; two Apply Conditions in a row number theirs alike."""
+    """Their conditions; several Apply Conditions in a row number theirs alike."""
+    nodes = list(dict.fromkeys(_asked(link).ledger for link in links))
+    seen: set[str] = set()
     names: list[str] = []
     for link in links:
-        cond = _asked(link).cond
-        names.append(cond if cond not in names else f"{cond} of Apply {names.count(cond) + 1}")
+        cond, node = _asked(link).cond, nodes.index(_asked(link).ledger) + 1
+        names.append(f"{cond} of Apply {node}" if cond in seen else cond)
+        seen.add(cond)
     return tuple(names)
 
 

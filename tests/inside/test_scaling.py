@@ -176,6 +176,17 @@ def test_two_of_our_nodes_in_a_row_are_measured_together() -> None:
     assert rows[1]["reason"] == "covered 1.00 by 0:canny"
 
 
+def test_three_of_our_nodes_in_a_row_are_measured_together() -> None:
+    first = applied([asked(net(0), 0)])
+    sides = applied([asked(net(0), 0, strength=0.7)], applied(redundant()[:2], first))
+    rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert [row["pruned"] for row in rows] == [False, True, False, True]
+    assert rows[1]["reason"] == rows[3]["reason"] == "covered 1.00 by 0:canny"
+    sides = applied([asked(net(1), 1, strength=0.7)], applied([asked(net(1), 1)], first))
+    rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert rows[2]["reason"] == "covered 1.00 by 0:canny of Apply 2"
+
+
 def test_residuals_that_are_not_finite_end_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from comfyui_tandem.engine.scaling import estimator
