@@ -8,7 +8,7 @@ What goes into the encoder, a T2I-Adapter's, keeps the user's strength on that o
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -43,6 +43,9 @@ class Asked:
     def listener(self) -> Listener:
         return estimating
 
+    def same_as(self, other: Asked) -> bool:
+        return self.ledger is other.ledger and self.cond == other.cond
+
 
 @dataclass(slots=True, eq=False)
 class Probe:
@@ -72,10 +75,17 @@ class Pending:
 
 
 class Estimator:
-    """State of one run: what is measured, and what was decided, by link."""
+    """State of one run: what is measured, and what was decided, by link.
 
-    def __init__(self, blocks: int) -> None:
+    Args:
+        blocks: how many the UNet's encoder has.
+        links: all of the run that ask for scales.
+    """
+
+    def __init__(self, guider: Any, blocks: int, links: Iterable[Link]) -> None:
+        self.guider = guider
         self.last = blocks - 1  # number of the encoder's last block
+        self.links = tuple(links)
         self.pending: Pending | None = None
         self.scales: dict[Link, Scale] = {}
 
@@ -168,6 +178,18 @@ class Estimator:
         for link, scale in zip(probe.acting, scales, strict=True):
             link.factor = scale.scale / scale.strength
             self.scales[link] = replace(scale, cond=_asked(link).cond)
+        self._lead()
+
+    def _lead(self) -> None:
+        """Copies that the negative prompt alone carries act as the positive's: none is measured.
+
+        A prompt with other nets before ours has copies of its own, and its own calls.
+        """
+        measured = carried(self.guider)
+        for link in self.links:
+            kin = [s for other, s in self.scales.items() if _asked(other).same_as(_asked(link))]
+            if kin and link not in measured:
+                link.factor = max(scale.scale / scale.strength for scale in kin)
 
 
 @contextmanager
@@ -175,8 +197,9 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
     """Scales for all nets of a run that ask for them (`engine.control.unroll.Listener`)."""
     unet: Any = getattr(guider.model_patcher.model, "diffusion_model", None)
     links = {link: None for chain in chains for link in chain.links if _is_asked(link)}
-    estimator = Estimator(len(unet.input_blocks)) if isinstance(unet, UNetModel) else None
-    if estimator:
+    estimator = None
+    if isinstance(unet, UNetModel):
+        estimator = Estimator(guider, len(unet.input_blocks), links)
         positive: Sequence[dict[str, Any]] = guider.conds.get("positive", ())
         for chain in chains:
             wanted = sum(cond.get("control") is chain for cond in positive)
@@ -187,7 +210,8 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
 
     def tell(latent: Tensor) -> None:
         found: dict[Ledger, dict[str, Row]] = {}
-        for link in links:
+        measured = carried(guider)
+        for link in sorted(links, key=measured.__contains__):  # the positive's rows stay
             asked = _asked(link)
             scale = (estimator and estimator.scales.get(link)) or _unmeasured(link)
             found.setdefault(asked.ledger, {})[asked.cond] = Row(scale, link.calls)
@@ -201,6 +225,13 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
             chain.watch = None
         if estimator:
             estimator.pending = None
+
+
+def carried(guider: Any) -> set[Link]:
+    """The links of the positive prompt's chains."""
+    conds: Sequence[dict[str, Any]] = guider.conds.get("positive", ())
+    chains = [cond.get("control") for cond in conds]
+    return {link for chain in chains if isinstance(chain, ControlChain) for link in chain.links}
 
 
 def _is_asked(link: Link) -> bool:
