@@ -23,7 +23,7 @@ from ..control.summing import summed
 from ..control.unroll import ControlChain, Found, Link, Listener
 from ..errors import BadInput
 from .by_output import by_output
-from .ledger import Ledger, Row
+from .ledger import Ledger, Row, merged
 from .pushed import Pushed
 from .pushes import Step, compare, joined
 from .rule import decide
@@ -187,9 +187,12 @@ class Estimator:
         """
         measured = carried(self.guider)
         for link in self.links:
-            kin = [s for other, s in self.scales.items() if _asked(other).same_as(_asked(link))]
-            if kin and link not in measured:
-                link.factor = max(scale.scale / scale.strength for scale in kin)
+            if link in measured:
+                continue
+            same = [one for one in measured & set(self.scales) if _asked(one).same_as(_asked(link))]
+            if same:
+                self.scales[link] = max((self.scales[one] for one in same), key=_size)
+                link.factor = self.scales[link].scale / self.scales[link].strength
 
 
 @contextmanager
@@ -209,14 +212,14 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
         patches[PATCH] = [*patches.get(PATCH, ()), estimator]
 
     def tell(latent: Tensor) -> None:
-        found: dict[Ledger, dict[str, Row]] = {}
-        measured = carried(guider)
-        for link in sorted(links, key=measured.__contains__):  # the positive's rows stay
+        found: dict[Ledger, dict[str, list[Row]]] = {}
+        for link in links:
             asked = _asked(link)
             scale = (estimator and estimator.scales.get(link)) or _unmeasured(link)
-            found.setdefault(asked.ledger, {})[asked.cond] = Row(scale, link.calls)
-        for ledger, rows in found.items():
-            ledger.write(latent, rows)
+            rows = found.setdefault(asked.ledger, {}).setdefault(asked.cond, [])
+            rows.append(Row(scale, link.calls))
+        for ledger, copies in found.items():
+            ledger.write(latent, {cond: merged(rows) for cond, rows in copies.items()})
 
     try:
         yield tell
@@ -232,6 +235,10 @@ def carried(guider: Any) -> set[Link]:
     conds: Sequence[dict[str, Any]] = guider.conds.get("positive", ())
     chains = [cond.get("control") for cond in conds]
     return {link for chain in chains if isinstance(chain, ControlChain) for link in chain.links}
+
+
+def _size(scale: Scale) -> float:
+    return scale.scale
 
 
 def _is_asked(link: Link) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,17 @@ class Row:
         if self.calls is None:
             return str(self.scale)
         return f"{self.scale}; {self.calls} {'call' if self.calls == 1 else 'calls'}"
+
+
+def merged(copies: Sequence[Row]) -> Row:
+    """Of one condition's copies, as prompts with different nets before it need: all their calls.
+
+    The scale is the largest of those that acted.
+    """
+    acted = [row for row in copies if row.calls != 0] or copies
+    largest = max(acted, key=lambda row: row.scale.scale)
+    calls = [row.calls for row in copies if row.calls is not None]
+    return Row(largest.scale, sum(calls) if len(calls) == len(copies) else None)
 
 
 @dataclass(slots=True, eq=False)

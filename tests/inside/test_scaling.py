@@ -202,9 +202,25 @@ def test_a_negative_with_other_nets_before_ours_has_the_same_scales() -> None:
     rows = reported(sides, latent)
     assert [row["pruned"] for row in rows][:3] == [False, False, True]
     assert rows[2]["reason"] == "covered 1.00 by 0:canny"
+    assert [row["calls"] for row in rows][:3] == [2 * STEPS, 2 * STEPS, 1]
     kept = applied(redundant()[:2], with_stock_net_on_the_positive(), estimate=False)
     expected = sample(stock(), *kept, steps=STEPS)
     torch.testing.assert_close(latent, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_regions_with_other_nets_before_ours_are_one_row() -> None:
+    import torch
+
+    left = torch.zeros(1, 8, 8)
+    left[..., :4] = 1.0
+    [positive], negative = with_stock_net_on_the_positive()
+    regions = [[positive[0], positive[1] | {"mask": left}], [prompt()[0][0], {"mask": 1 - left}]]
+    sides = applied(redundant(), (regions, negative))
+    with calls(net(1)) as [count]:
+        rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert [row["calls"] for row in rows][:3] == [2 * STEPS, 2 * STEPS, 2]
+    assert count["net"] == 2 * STEPS
+    assert [row["pruned"] for row in rows][:3] == [False, False, True]
 
 
 def test_residuals_that_are_not_finite_end_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
