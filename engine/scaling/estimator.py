@@ -51,11 +51,11 @@ class Asked:
 class Probe:
     """What is known of one chain at the noise level that is being measured.
 
-    wanted: how many of the batch's conditional chunks carry it: regions are measured together.
+    wanted: how many conditional chunks carry it there: regions are measured together.
     """
 
     chain: ControlChain
-    wanted: int
+    wanted: int = 1
     sigma: float | None = None
     acting: tuple[Link, ...] = ()
     steps: list[Step] = field(default_factory=list[Step])
@@ -87,6 +87,7 @@ class Estimator:
         self.last = blocks - 1  # number of the encoder's last block
         self.links = tuple(links)
         self.pending: Pending | None = None
+        self.probes: list[Probe] = []
         self.scales: dict[Link, Scale] = {}
 
     def watch(
@@ -109,6 +110,10 @@ class Estimator:
         if 0 not in halves or all(link in self.scales for link in acting):
             return total
         probe.sigma, probe.acting = sigma, acting
+        probe.wanted = sum(
+            cond.get("control") is probe.chain and _acts(cond, sigma)
+            for cond in _positive(self.guider)
+        )
         size = len(t) // chunks
         pictures = [
             row
@@ -180,6 +185,12 @@ class Estimator:
             self.scales[link] = replace(scale, cond=_asked(link).cond)
         self._lead()
 
+    def finish(self) -> None:
+        """Decide where a region that was waited for took no part in the last step either."""
+        for probe in self.probes:
+            if probe.steps:
+                self.settle(probe)
+
     def _lead(self) -> None:
         """Copies that the negative prompt alone carries act as the positive's: none is measured.
 
@@ -203,15 +214,16 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
     estimator = None
     if isinstance(unet, UNetModel):
         estimator = Estimator(guider, len(unet.input_blocks), links)
-        positive: Sequence[dict[str, Any]] = guider.conds.get("positive", ())
         for chain in chains:
-            wanted = sum(cond.get("control") is chain for cond in positive)
             if any(link in links for link in chain.links):
-                chain.watch = partial(estimator.watch, Probe(chain, max(wanted, 1)))
+                estimator.probes.append(probe := Probe(chain))
+                chain.watch = partial(estimator.watch, probe)
         patches = guider.model_options["transformer_options"].setdefault("patches", {})
         patches[PATCH] = [*patches.get(PATCH, ()), estimator]
 
     def tell(latent: Tensor) -> None:
+        if estimator:
+            estimator.finish()
         found: dict[Ledger, dict[str, list[Row]]] = {}
         for link in links:
             asked = _asked(link)
@@ -232,9 +244,18 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
 
 def carried(guider: Any) -> set[Link]:
     """The links of the positive prompt's chains."""
-    conds: Sequence[dict[str, Any]] = guider.conds.get("positive", ())
-    chains = [cond.get("control") for cond in conds]
+    chains = [cond.get("control") for cond in _positive(guider)]
     return {link for chain in chains if isinstance(chain, ControlChain) for link in chain.links}
+
+
+def _positive(guider: Any) -> Sequence[dict[str, Any]]:
+    return guider.conds.get("positive", ())
+
+
+def _acts(cond: dict[str, Any], sigma: float) -> bool:
+    """Whether a scheduled prompt is asked at this noise level, as core's sampler decides it."""
+    starts, ends = cond.get("timestep_start"), cond.get("timestep_end")
+    return (starts is None or sigma <= starts) and (ends is None or sigma >= ends)
 
 
 def _size(scale: Scale) -> float:
