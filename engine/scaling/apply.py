@@ -13,7 +13,8 @@ from ..control import Applied, apply_hints
 from ..control.chain import Conditioning
 from ..control.unroll import TAG
 from ..errors import BadInput
-from .estimator import Asked
+from .asked import Asked
+from .estimator import estimating
 from .ledger import Ledger, Row
 from .rule import Rule
 from .scale import Scale, Scales
@@ -44,7 +45,7 @@ def apply_estimated(
         hints,
         vae,
         strength_of=lambda _, hint: (0.0, EMPTY) if is_empty(hint) else _asked_for(hint),
-        mark=lambda cond, net: setattr(net, TAG, Asked(cond, ledger)),
+        mark=lambda cond, net: setattr(net, TAG, Asked(cond, ledger, estimating)),
     )
     ledger.asked = tuple(map(_scale, told, hints))
     return applied, Scales(ledger.asked)

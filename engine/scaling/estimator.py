@@ -20,31 +20,17 @@ from torch import Tensor
 
 from ..control.positions import Control
 from ..control.summing import summed
-from ..control.unroll import ControlChain, Found, Link, Listener
-from ..errors import BadInput
+from ..control.unroll import ControlChain, Found, Link, tags_of
+from .asked import asked_of, is_asked, names_of
 from .by_output import by_output
-from .ledger import Ledger, Row, merged
+from .ledger import Row, write_all
 from .pushed import Pushed
 from .pushes import Step, compare, joined
 from .rule import decide
 from .scale import Scale
+from .unmeasured import rows_of_others, unmeasured
 
 PATCH = "input_block_patch_after_skip"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """What a net of Apply Conditions carries: its condition, and where its figures go."""
-
-    cond: str
-    ledger: Ledger
-
-    @property
-    def listener(self) -> Listener:
-        return estimating
-
-    def same_as(self, other: Asked) -> bool:
-        return self.ledger is other.ledger and self.cond == other.cond
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +91,7 @@ class Estimator:
         if probe.steps and sigma != probe.sigma:  # a region did not take part in that step
             self.settle(probe)
             total = summed([(control, link.factor) for link, control in found])
-        acting = tuple(link for link, _ in found if _is_asked(link))
+        acting = tuple(link for link, _ in found if is_asked(link))
         halves: Sequence[int] = options["cond_or_uncond"]
         if 0 not in halves or all(link in self.scales for link in acting):
             return total
@@ -168,21 +154,21 @@ class Estimator:
         """Decide by what was measured, for the rest of the run."""
         gram, where = joined(probe.steps)
         probe.steps, probe.chunks = [], 0
-        names = _names(probe.acting)
+        conds = names_of(probe.acting)
         nets = [link.net for link in probe.acting]
         strengths = tuple(float(net.strength) for net in nets)
         spans = tuple(net.timestep_percent_range for net in nets)
         if np.isfinite(gram).all() and np.isfinite(where).all():
-            pushed = Pushed(names, strengths, spans, gram, where)
-            scales = decide(pushed, _asked(probe.acting[0]).ledger.rule)
+            pushed = Pushed(conds, strengths, spans, gram, where)
+            scales = decide(pushed, asked_of(probe.acting[0]).ledger.rule)
         else:  # no reason to end the user's run
             scales = tuple(
                 Scale(name, strength, strength, reason="not measured: its push is not finite")
-                for name, strength in zip(names, strengths, strict=True)
+                for name, strength in zip(conds, strengths, strict=True)
             )
         for link, scale in zip(probe.acting, scales, strict=True):
             link.factor = scale.scale / scale.strength
-            self.scales[link] = replace(scale, cond=_asked(link).cond)
+            self.scales[link] = replace(scale, cond=asked_of(link).cond)
         self._lead()
 
     def finish(self) -> None:
@@ -200,19 +186,24 @@ class Estimator:
         for link in self.links:
             if link in measured:
                 continue
-            same = [one for one in measured & set(self.scales) if _asked(one).same_as(_asked(link))]
+            same = [
+                scale
+                for one, scale in self.scales.items()
+                if one in measured and asked_of(one).same_as(asked_of(link))
+            ]
             if same:
-                self.scales[link] = max((self.scales[one] for one in same), key=_size)
-                link.factor = self.scales[link].scale / self.scales[link].strength
+                self.scales[link] = scale = max(same, key=_size)
+                link.factor = scale.scale / scale.strength
 
 
 @contextmanager
 def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
     """Scales for all nets of a run that ask for them (`engine.control.unroll.Listener`)."""
     unet: Any = getattr(guider.model_patcher.model, "diffusion_model", None)
-    links = {link: None for chain in chains for link in chain.links if _is_asked(link)}
+    links = {link: None for chain in chains for link in chain.links if is_asked(link)}
+    tags = tags_of(cond.get("control") for cond in _positive(guider))
     estimator = None
-    if isinstance(unet, UNetModel):
+    if links and isinstance(unet, UNetModel):
         estimator = Estimator(guider, len(unet.input_blocks), links)
         for chain in chains:
             if any(link in links for link in chain.links):
@@ -224,14 +215,12 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
     def tell(latent: Tensor) -> None:
         if estimator:
             estimator.finish()
-        found: dict[Ledger, dict[str, list[Row]]] = {}
-        for link in links:
-            asked = _asked(link)
-            scale = (estimator and estimator.scales.get(link)) or _unmeasured(link)
-            rows = found.setdefault(asked.ledger, {}).setdefault(asked.cond, [])
-            rows.append(Row(scale, link.calls))
-        for ledger, copies in found.items():
-            ledger.write(latent, {cond: merged(rows) for cond, rows in copies.items()})
+        scales = estimator.scales if estimator else {}
+        rows = [
+            (asked_of(link).ledger, Row(scales.get(link) or unmeasured(link), link.calls))
+            for link in links
+        ]
+        write_all(latent, [*rows, *rows_of_others(tags, chains)])
 
     try:
         yield tell
@@ -260,32 +249,3 @@ def _acts(cond: dict[str, Any], sigma: float) -> bool:
 
 def _size(scale: Scale) -> float:
     return scale.scale
-
-
-def _is_asked(link: Link) -> bool:
-    return isinstance(link.tag, Asked) and not link.foreign
-
-
-def _asked(link: Link) -> Asked:
-    asked = link.tag
-    if not isinstance(asked, Asked):
-        raise BadInput("net", type(link.net).__name__, "measure those of Apply Conditions alone")
-    return asked
-
-
-def _names(links: Sequence[Link]) -> tuple[str, ...]:
-    """Their conditions; several Apply Conditions in a row number theirs alike."""
-    nodes = list(dict.fromkeys(_asked(link).ledger for link in links))
-    seen: set[str] = set()
-    names: list[str] = []
-    for link in links:
-        cond, node = _asked(link).cond, nodes.index(_asked(link).ledger) + 1
-        names.append(f"{cond} of Apply {node}" if cond in seen else cond)
-        seen.add(cond)
-    return tuple(names)
-
-
-def _unmeasured(link: Link) -> Scale:
-    asked, strength = _asked(link), float(link.net.strength)
-    why = "could not be measured" if link.calls else "did not act"
-    return Scale(asked.cond, strength, strength, reason=why)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,11 +16,15 @@ from .rule import Rule
 from .scale import Scale
 
 MOST_RUNS = 16
+OTHERS = "not measured: another pack decides how its ControlNet is called"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A condition's scale in a run, and how often its net was called; None: it was left out."""
+    """A condition's scale in a run, and how often its net was called.
+
+    calls: None: it was left out, or another pack calls it.
+    """
 
     scale: Scale
     calls: int | None = None
@@ -53,6 +57,11 @@ class Ledger:
     asked: tuple[Scale, ...] = ()
     _runs: OrderedDict[str, tuple[Row, ...]] = field(default_factory=OrderedDict)
 
+    def of_others(self, cond: str, calls: int | None) -> Row:
+        """The row of a net that another pack calls: it acts as it was asked for."""
+        [asked] = (one for one in self.asked if one.cond == cond)
+        return Row(replace(asked, reason=OTHERS), calls)
+
     def write(self, latent: Tensor, found: dict[str, Row]) -> None:
         key = fingerprint(latent)
         self._runs[key] = tuple(found.get(one.cond, Row(one)) for one in self.asked)
@@ -71,6 +80,15 @@ class Ledger:
             do = "connect the sampler's latent as it is, and the prompt that went into it"
             raise BadInput("latent", f"not of one of the last {len(self._runs)} runs", do)
         return found
+
+
+def write_all(latent: Tensor, rows: Iterable[tuple[Ledger, Row]]) -> None:
+    """What a run found, of every copy of a net."""
+    found: dict[Ledger, dict[str, list[Row]]] = {}
+    for ledger, row in rows:
+        found.setdefault(ledger, {}).setdefault(row.scale.cond, []).append(row)
+    for ledger, copies in found.items():
+        ledger.write(latent, {cond: merged(same) for cond, same in copies.items()})
 
 
 def fingerprint(latent: Tensor) -> str:
