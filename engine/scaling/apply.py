@@ -33,11 +33,11 @@ def apply_as_asked(
 
 def apply_estimated(
     sides: Sequence[Conditioning], hints: Sequence[Hint], rule: Rule, vae: Any = None
-) -> tuple[Sides, Scales]:
+) -> tuple[Sides, Ledger]:
     """As `apply_hints`; every run that the prompts are in measures the scales, and uses them.
 
     Empty hints are left out at once: a net has something to say to them too, so no strength of a
-    residual tells. The scales given back are the upper bounds; `ledger_of` finds the runs' own.
+    residual tells. The ledger has the upper bounds, and the scales of each run after it.
     """
     ledger = Ledger(rule)
     applied, told = apply_hints(
@@ -48,7 +48,7 @@ def apply_estimated(
         mark=lambda cond, net: setattr(net, TAG, Asked(cond, ledger, estimating)),
     )
     ledger.asked = tuple(map(_scale, told, hints))
-    return applied, Scales(ledger.asked)
+    return applied, ledger
 
 
 def apply_scaled(

@@ -76,6 +76,14 @@ def test_prompts_in_turn_are_measured_before_the_run() -> None:
     assert scales.rows[0].push
 
 
+def test_scales_before_the_run_are_of_its_own_hints() -> None:
+    before = applied([asked(net(0), 0), asked(net(1), 1)])
+    scales, *_ = estimated([flat(net(2))], sides=before)
+    assert [(row.scale, row.reason) for row in scales.rows] == [(0, "its hint is one flat colour")]
+    scales, *_ = estimated([asked(net(0), 0, strength=0.7)], sides=before)
+    assert [row.pruned for row in scales.rows] == [True]
+
+
 def test_scales_of_other_conditions_are_refused() -> None:
     from comfyui_tandem.engine.errors import BadInput
 
