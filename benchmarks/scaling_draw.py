@@ -57,9 +57,11 @@ class Studio:
         hints = self._hints(one, strengths or ARMS["ones"](len(one.asked)))
         sides = [self._encoded(" ".join(one.told.words)), self.negative]
         if strengths is None:
-            (positive, negative), used = apply_estimated(sides, hints, Rule())
+            (positive, negative), ledger = apply_estimated(sides, hints, Rule())
+            used = ledger.asked
         else:
-            (positive, negative), used = apply_as_asked(sides, hints)
+            (positive, negative), asked = apply_as_asked(sides, hints)
+            used = asked.rows
         start = torch.zeros(1, 4, LATENT, LATENT)
         began = time.perf_counter()
         latent = comfy.sample.sample(
@@ -70,7 +72,7 @@ class Studio:
         if strengths is None:
             rows = rows_of_run(positive, latent)
         else:
-            rows = tuple(Row(scale, steps if scale.scale else None) for scale in used.rows)
+            rows = tuple(Row(scale, steps if scale.scale else None) for scale in used)
         return Drawn(self.vae.decode(latent).movedim(-1, 1), rows, seconds)
 
     def estimate(self, one: Set, seed: int) -> tuple[Scale, ...]:

@@ -66,10 +66,12 @@ class ApplyConditions(io.ComfyNode):
         from ..engine.scaling.ledger import Row
         from ..engine.scaling.payload import scales_payload
         from ..engine.scaling.rule import Rule
+        from ..engine.scaling.scale import Scales
 
         sides = positive, negative
         if scales is None and estimate:
-            (pos, neg), used = apply_estimated(sides, hints, Rule(), vae)
+            (pos, neg), ledger = apply_estimated(sides, hints, Rule(), vae)
+            used = Scales(ledger.asked)
         elif scales is None:
             (pos, neg), used = apply_as_asked(sides, hints, vae)
         elif estimate:

@@ -149,7 +149,8 @@ class ControlChain(ControlBase):
         return sum(link.net.inference_memory_requirements(dtype) for link in self.links)
 
 
-# Told of a run's guider and chains before it; what it gives is told of the latent that came out.
+# Told of a run's guider and chains before it, none where another pack cuts the hints; what it gives
+# is told of the latent that came out.
 Listener = Callable[[Any, Sequence[ControlChain]], AbstractContextManager[Callable[[Tensor], None]]]
 
 
@@ -184,6 +185,17 @@ def nets_of(last: Any) -> list[Any]:
     return found[::-1]
 
 
+def tags_of(last: Iterable[Any]) -> list[Tag]:
+    """Of all nets of these chains, each once, also where another pack's net asks those before."""
+    found: dict[int, Any] = {}
+    for net in last:
+        while net is not None and id(net) not in found:
+            found[id(net)] = net
+            net = net.previous_controlnet
+    tags = [getattr(net, TAG, None) for net in found.values() if not _is_off(net)]
+    return [tag for tag in tags if tag is not None]
+
+
 def _is_cores(net: Any) -> bool:
     """Whether core's code alone decides what it does: other packs derive, or replace methods."""
     return type(net) in CORES_OWN and not any(hasattr(type(net), name) for name in vars(net))
@@ -206,9 +218,10 @@ def unrolled_sample(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
     """The wrapper around core's sampling of a whole run; a second one finds nothing to do."""
     guider = executor.class_obj
     fit = _fit_of_run(guider)
+    last = [cond.get("control") for side in guider.conds.values() for cond in side]
+    ours = [net for net in last if not isinstance(net, ControlChain)]  # not a second wrapper's
+    listeners = dict.fromkeys(tag.listener for tag in tags_of(ours))
     chains = [] if _cuts_hints(guider) else unroll(guider.conds, fit)
-    tags = [link.tag for chain in chains for link in chain.links]
-    listeners = dict.fromkeys(tag.listener for tag in tags if tag)
     try:
         with ExitStack() as stack:
             told = [stack.enter_context(listener(guider, chains)) for listener in listeners]

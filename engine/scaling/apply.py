@@ -13,7 +13,8 @@ from ..control import Applied, apply_hints
 from ..control.chain import Conditioning
 from ..control.unroll import TAG
 from ..errors import BadInput
-from .estimator import Asked
+from .asked import Asked
+from .estimator import estimating
 from .ledger import Ledger, Row
 from .rule import Rule
 from .scale import Scale, Scales
@@ -32,11 +33,11 @@ def apply_as_asked(
 
 def apply_estimated(
     sides: Sequence[Conditioning], hints: Sequence[Hint], rule: Rule, vae: Any = None
-) -> tuple[Sides, Scales]:
+) -> tuple[Sides, Ledger]:
     """As `apply_hints`; every run that the prompts are in measures the scales, and uses them.
 
     Empty hints are left out at once: a net has something to say to them too, so no strength of a
-    residual tells. The scales given back are the upper bounds; `ledger_of` finds the runs' own.
+    residual tells. The ledger has the upper bounds, and the scales of each run after it.
     """
     ledger = Ledger(rule)
     applied, told = apply_hints(
@@ -44,10 +45,10 @@ def apply_estimated(
         hints,
         vae,
         strength_of=lambda _, hint: (0.0, EMPTY) if is_empty(hint) else _asked_for(hint),
-        mark=lambda cond, net: setattr(net, TAG, Asked(cond, ledger)),
+        mark=lambda cond, net: setattr(net, TAG, Asked(cond, ledger, estimating)),
     )
     ledger.asked = tuple(map(_scale, told, hints))
-    return applied, Scales(ledger.asked)
+    return applied, ledger
 
 
 def apply_scaled(

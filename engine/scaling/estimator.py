@@ -8,50 +8,40 @@ What goes into the encoder, a T2I-Adapter's, keeps the user's strength on that o
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor
 
 from ..control.positions import Control
 from ..control.summing import summed
-from ..control.unroll import ControlChain, Found, Link, Listener
-from ..errors import BadInput
+from ..control.unroll import ControlChain, Found, Link, tags_of
+from .asked import asked_of, is_asked, names_of
 from .by_output import by_output
-from .ledger import Ledger, Row
+from .ledger import Row, write_all
 from .pushed import Pushed
 from .pushes import Step, compare, joined
 from .rule import decide
 from .scale import Scale
+from .unmeasured import rows_of_others, unmeasured
 
 PATCH = "input_block_patch_after_skip"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """What a net of Apply Conditions carries: its condition, and where its figures go."""
-
-    cond: str
-    ledger: Ledger
-
-    @property
-    def listener(self) -> Listener:
-        return estimating
 
 
 @dataclass(slots=True, eq=False)
 class Probe:
     """What is known of one chain at the noise level that is being measured.
 
-    wanted: how many of the batch's conditional chunks carry it: regions are measured together.
+    wanted: how many conditional chunks carry it there: regions are measured together.
     """
 
     chain: ControlChain
-    wanted: int
+    wanted: int = 1
     sigma: float | None = None
     acting: tuple[Link, ...] = ()
     steps: list[Step] = field(default_factory=list[Step])
@@ -71,11 +61,19 @@ class Pending:
 
 
 class Estimator:
-    """State of one run: what is measured, and what was decided, by link."""
+    """State of one run: what is measured, and what was decided, by link.
 
-    def __init__(self, blocks: int) -> None:
+    Args:
+        blocks: how many the UNet's encoder has.
+        links: all of the run that ask for scales.
+    """
+
+    def __init__(self, guider: Any, blocks: int, links: Iterable[Link]) -> None:
+        self.guider = guider
         self.last = blocks - 1  # number of the encoder's last block
+        self.links = tuple(links)
         self.pending: Pending | None = None
+        self.probes: list[Probe] = []
         self.scales: dict[Link, Scale] = {}
 
     def watch(
@@ -93,11 +91,15 @@ class Estimator:
         if probe.steps and sigma != probe.sigma:  # a region did not take part in that step
             self.settle(probe)
             total = summed([(control, link.factor) for link, control in found])
-        acting = tuple(link for link, _ in found if _is_asked(link))
+        acting = tuple(link for link, _ in found if is_asked(link))
         halves: Sequence[int] = options["cond_or_uncond"]
         if 0 not in halves or all(link in self.scales for link in acting):
             return total
         probe.sigma, probe.acting = sigma, acting
+        probe.wanted = sum(
+            cond.get("control") is probe.chain and _acts(cond, sigma)
+            for cond in _positive(self.guider)
+        )
         size = len(t) // chunks
         pictures = [
             row
@@ -152,46 +154,73 @@ class Estimator:
         """Decide by what was measured, for the rest of the run."""
         gram, where = joined(probe.steps)
         probe.steps, probe.chunks = [], 0
-        names = _names(probe.acting)
+        conds = names_of(probe.acting)
         nets = [link.net for link in probe.acting]
         strengths = tuple(float(net.strength) for net in nets)
         spans = tuple(net.timestep_percent_range for net in nets)
-        try:
-            pushed = Pushed(names, strengths, spans, gram, where)
-            scales = decide(pushed, _asked(probe.acting[0]).ledger.rule)
-        except BadInput as error:  # not finite: no reason to end the user's run
+        if np.isfinite(gram).all() and np.isfinite(where).all():
+            pushed = Pushed(conds, strengths, spans, gram, where)
+            scales = decide(pushed, asked_of(probe.acting[0]).ledger.rule)
+        else:  # no reason to end the user's run
             scales = tuple(
-                Scale(name, strength, strength, reason=f"not measured: {error}")
-                for name, strength in zip(names, strengths, strict=True)
+                Scale(name, strength, strength, reason="not measured: its push is not finite")
+                for name, strength in zip(conds, strengths, strict=True)
             )
         for link, scale in zip(probe.acting, scales, strict=True):
             link.factor = scale.scale / scale.strength
-            self.scales[link] = replace(scale, cond=_asked(link).cond)
+            self.scales[link] = replace(scale, cond=asked_of(link).cond)
+        self._lead()
+
+    def finish(self) -> None:
+        """Decide where a region that was waited for took no part in the last step either."""
+        for probe in self.probes:
+            if probe.steps:
+                self.settle(probe)
+
+    def _lead(self) -> None:
+        """Copies that the negative prompt alone carries act as the positive's: none is measured.
+
+        A prompt with other nets before ours has copies of its own, and its own calls.
+        """
+        measured = carried(self.guider)
+        for link in self.links:
+            if link in measured:
+                continue
+            same = [
+                scale
+                for one, scale in self.scales.items()
+                if one in measured and asked_of(one).same_as(asked_of(link))
+            ]
+            if same:
+                self.scales[link] = scale = max(same, key=_size)
+                link.factor = scale.scale / scale.strength
 
 
 @contextmanager
 def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
     """Scales for all nets of a run that ask for them (`engine.control.unroll.Listener`)."""
     unet: Any = getattr(guider.model_patcher.model, "diffusion_model", None)
-    links = {link: None for chain in chains for link in chain.links if _is_asked(link)}
-    estimator = Estimator(len(unet.input_blocks)) if isinstance(unet, UNetModel) else None
-    if estimator:
-        positive: Sequence[dict[str, Any]] = guider.conds.get("positive", ())
+    links = {link: None for chain in chains for link in chain.links if is_asked(link)}
+    tags = tags_of(cond.get("control") for cond in _positive(guider))
+    estimator = None
+    if links and isinstance(unet, UNetModel):
+        estimator = Estimator(guider, len(unet.input_blocks), links)
         for chain in chains:
-            wanted = sum(cond.get("control") is chain for cond in positive)
             if any(link in links for link in chain.links):
-                chain.watch = partial(estimator.watch, Probe(chain, max(wanted, 1)))
+                estimator.probes.append(probe := Probe(chain))
+                chain.watch = partial(estimator.watch, probe)
         patches = guider.model_options["transformer_options"].setdefault("patches", {})
         patches[PATCH] = [*patches.get(PATCH, ()), estimator]
 
     def tell(latent: Tensor) -> None:
-        found: dict[Ledger, dict[str, Row]] = {}
-        for link in links:
-            asked = _asked(link)
-            scale = (estimator and estimator.scales.get(link)) or _unmeasured(link)
-            found.setdefault(asked.ledger, {})[asked.cond] = Row(scale, link.calls)
-        for ledger, rows in found.items():
-            ledger.write(latent, rows)
+        if estimator:
+            estimator.finish()
+        scales = estimator.scales if estimator else {}
+        rows = [
+            (asked_of(link).ledger, Row(scales.get(link) or unmeasured(link), link.calls))
+            for link in links
+        ]
+        write_all(latent, [*rows, *rows_of_others(tags, chains)])
 
     try:
         yield tell
@@ -202,27 +231,21 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
             estimator.pending = None
 
 
-def _is_asked(link: Link) -> bool:
-    return isinstance(link.tag, Asked) and not link.foreign
+def carried(guider: Any) -> set[Link]:
+    """The links of the positive prompt's chains."""
+    chains = [cond.get("control") for cond in _positive(guider)]
+    return {link for chain in chains if isinstance(chain, ControlChain) for link in chain.links}
 
 
-def _asked(link: Link) -> Asked:
-    asked = link.tag
-    if not isinstance(asked, Asked):
-        raise BadInput("net", type(link.net).__name__, "measure those of Apply Conditions alone")
-    return asked
+def _positive(guider: Any) -> Sequence[dict[str, Any]]:
+    return guider.conds.get("positive", ())
 
 
-def _names(links: Sequence[Link]) -> tuple[str, ...]:
-    """Their conditions; two Apply Conditions in a row number theirs alike."""
-    names: list[str] = []
-    for link in links:
-        cond = _asked(link).cond
-        names.append(cond if cond not in names else f"{cond} of Apply {names.count(cond) + 1}")
-    return tuple(names)
+def _acts(cond: dict[str, Any], sigma: float) -> bool:
+    """Whether a scheduled prompt is asked at this noise level, as core's sampler decides it."""
+    starts, ends = cond.get("timestep_start"), cond.get("timestep_end")
+    return (starts is None or sigma <= starts) and (ends is None or sigma >= ends)
 
 
-def _unmeasured(link: Link) -> Scale:
-    asked, strength = _asked(link), float(link.net.strength)
-    why = "could not be measured" if link.calls else "did not act"
-    return Scale(asked.cond, strength, strength, reason=why)
+def _size(scale: Scale) -> float:
+    return scale.scale

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,11 +16,15 @@ from .rule import Rule
 from .scale import Scale
 
 MOST_RUNS = 16
+OTHERS = "not measured: another pack decides how its ControlNet is called"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A condition's scale in a run, and how often its net was called; None: it was left out."""
+    """A condition's scale in a run, and how often its net was called.
+
+    calls: None: it was left out, or another pack calls it.
+    """
 
     scale: Scale
     calls: int | None = None
@@ -28,6 +33,17 @@ class Row:
         if self.calls is None:
             return str(self.scale)
         return f"{self.scale}; {self.calls} {'call' if self.calls == 1 else 'calls'}"
+
+
+def merged(copies: Sequence[Row]) -> Row:
+    """Of one condition's copies, as prompts with different nets before it need: all their calls.
+
+    The scale is the largest of those that acted.
+    """
+    acted = [row for row in copies if row.calls != 0] or copies
+    largest = max(acted, key=lambda row: row.scale.scale)
+    calls = [row.calls for row in copies if row.calls is not None]
+    return Row(largest.scale, sum(calls) if len(calls) == len(copies) else None)
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +56,11 @@ class Ledger:
     rule: Rule
     asked: tuple[Scale, ...] = ()
     _runs: OrderedDict[str, tuple[Row, ...]] = field(default_factory=OrderedDict)
+
+    def of_others(self, cond: str, calls: int | None) -> Row:
+        """The row of a net that another pack calls: it acts as it was asked for."""
+        [asked] = (one for one in self.asked if one.cond == cond)
+        return Row(replace(asked, reason=OTHERS), calls)
 
     def write(self, latent: Tensor, found: dict[str, Row]) -> None:
         key = fingerprint(latent)
@@ -59,6 +80,15 @@ class Ledger:
             do = "connect the sampler's latent as it is, and the prompt that went into it"
             raise BadInput("latent", f"not of one of the last {len(self._runs)} runs", do)
         return found
+
+
+def write_all(latent: Tensor, rows: Iterable[tuple[Ledger, Row]]) -> None:
+    """What a run found, of every copy of a net."""
+    found: dict[Ledger, dict[str, list[Row]]] = {}
+    for ledger, row in rows:
+        found.setdefault(ledger, {}).setdefault(row.scale.cond, []).append(row)
+    for ledger, copies in found.items():
+        ledger.write(latent, {cond: merged(same) for cond, same in copies.items()})
 
 
 def fingerprint(latent: Tensor) -> str:

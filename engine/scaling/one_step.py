@@ -37,10 +37,9 @@ def scales_by_one_step(
             the first step is nearly all noise.
         vae: only for ControlNets that ask for one.
     """
-    (positive, negative), bounds = apply_estimated(sides, hints, rule, vae)
-    found = ledgers_of(positive)
-    if not found:
-        return bounds
+    (positive, negative), ledger = apply_estimated(sides, hints, rule, vae)
+    if ledger not in ledgers_of(positive):  # every hint was left out
+        return Scales(ledger.asked)
     latent = comfy.sample.fix_empty_latent_channels(model, start)
     sigmas = comfy.samplers.calculate_sigmas(
         model.get_model_object("model_sampling"), "simple", STEPS
@@ -57,4 +56,4 @@ def scales_by_one_step(
         disable_pbar=True,
         seed=seed,
     )
-    return Scales(tuple(row.scale for row in found[-1].read(sampled)))
+    return Scales(tuple(row.scale for row in ledger.read(sampled)))

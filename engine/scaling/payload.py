@@ -41,7 +41,8 @@ class ScaleForm(_Form):
     pruned: bool
     reason: Text | None = Field(description="why it was lowered or pruned")
     calls: int | None = Field(
-        description="of its ControlNet in the run; null: before the run, or left out of it"
+        description="of its ControlNet in the run; null: before the run, left out of it, or "
+        "not known, as another pack calls it"
     )
 
 

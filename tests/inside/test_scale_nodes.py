@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from .chains import both, forget, net, stock
+from .chains import Sides, both, forget, net, stock
+from .core_nodes import core_nodes
 from .narrow import sample
 from .narrow_nets import asked, calls
 from .scaled import applied, flat, redundant, reported
@@ -35,12 +36,14 @@ def test_a_latent_of_another_run_is_refused() -> None:
         Report.execute({"samples": latent}, both()[0])
 
 
-def estimated(hints: Sequence[Any], model: Any = None) -> Any:
+def estimated(hints: Sequence[Any], model: Any = None, sides: Sides | None = None) -> Any:
     import torch
     from comfyui_tandem.nodes.scales import EstimateScales
 
     latent = {"samples": torch.zeros(1, 4, 8, 8)}
-    return EstimateScales.execute(model or stock(), *both(), tuple(hints), latent, 1).result
+    return EstimateScales.execute(
+        model or stock(), *(sides or both()), tuple(hints), latent, 1
+    ).result
 
 
 def test_scales_before_the_run_take_one_step() -> None:
@@ -63,6 +66,22 @@ def test_a_model_behind_lcm_is_measured_too() -> None:
 
     scales, *_ = estimated(redundant(), LatentConsistency.execute(stock("tiny"), 4, 8.0).result[0])
     assert [row.pruned for row in scales.rows][:3] == [False, False, True]
+
+
+def test_prompts_in_turn_are_measured_before_the_run() -> None:
+    node, (positive, negative) = core_nodes().ConditioningSetTimestepRange(), both()
+    [first], [second] = node.set_range(positive, 0.0, 0.5), node.set_range(positive, 0.5, 1.0)
+    scales, *_ = estimated(redundant(), sides=([*first, *second], negative))
+    assert [row.pruned for row in scales.rows][:3] == [False, False, True]
+    assert scales.rows[0].push
+
+
+def test_scales_before_the_run_are_of_its_own_hints() -> None:
+    before = applied([asked(net(0), 0), asked(net(1), 1)])
+    scales, *_ = estimated([flat(net(2))], sides=before)
+    assert [(row.scale, row.reason) for row in scales.rows] == [(0, "its hint is one flat colour")]
+    scales, *_ = estimated([asked(net(0), 0, strength=0.7)], sides=before)
+    assert [row.pruned for row in scales.rows] == [True]
 
 
 def test_scales_of_other_conditions_are_refused() -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from .chains import adapter, both, control_lora, foreign_net, forget, net, stock, unrolled
+from .chains import Sides, adapter, both, control_lora, foreign_net, forget, net, stock, unrolled
 from .core_nodes import core_nodes
+from .narrow import conditioning as prompt
 from .narrow import sample
-from .narrow_nets import asked, calls
+from .narrow_nets import asked, calls, hint
 from .scaled import applied, redundant, reported
 
 pytestmark = pytest.mark.comfy
@@ -159,8 +160,6 @@ def test_adapters_and_nets_of_other_packs_take_part_as_they_can() -> None:
 
 def test_nets_before_ours_stay_as_they_are() -> None:
     node = core_nodes().ControlNetApplyAdvanced()
-    from .narrow_nets import hint
-
     before = node.apply_controlnet(*both(), net(3), hint(3), 0.6, 0.0, 1.0)
     sides = applied(redundant(), before)
     with calls(net(3)) as [count]:
@@ -174,6 +173,78 @@ def test_two_of_our_nodes_in_a_row_are_measured_together() -> None:
     rows = reported(sides, sample(stock(), *sides, steps=STEPS))
     assert [row["pruned"] for row in rows] == [False, True, False]
     assert rows[1]["reason"] == "covered 1.00 by 0:canny"
+
+
+def test_three_of_our_nodes_in_a_row_are_measured_together() -> None:
+    first = applied([asked(net(0), 0)])
+    sides = applied([asked(net(0), 0, strength=0.7)], applied(redundant()[:2], first))
+    rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert [row["pruned"] for row in rows] == [False, True, False, True]
+    assert rows[1]["reason"] == rows[3]["reason"] == "covered 1.00 by 0:canny"
+    sides = applied([asked(net(1), 1, strength=0.7)], applied([asked(net(1), 1)], first))
+    rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert rows[2]["reason"] == "covered 1.00 by 0:canny of Apply 2"
+
+
+def with_stock_net_on_the_positive() -> Sides:
+    [positive] = core_nodes().ControlNetApply().apply_controlnet(prompt(), net(3), hint(3), 0.6)
+    return positive, prompt(1)
+
+
+def test_a_negative_with_other_nets_before_ours_has_the_same_scales() -> None:
+    import torch
+
+    sides = applied(redundant(), with_stock_net_on_the_positive())
+    assert sides[0][0][1]["control"] is not sides[1][0][1]["control"]
+    with calls(net(0), net(1)) as counts:
+        latent = sample(stock(), *sides, steps=STEPS)
+    assert [count["net"] for count in counts] == [2 * STEPS + 1, 2 * STEPS]
+    rows = reported(sides, latent)
+    assert [row["pruned"] for row in rows][:3] == [False, False, True]
+    assert rows[2]["reason"] == "covered 1.00 by 0:canny"
+    assert [row["calls"] for row in rows][:3] == [2 * STEPS, 2 * STEPS, 1]
+    kept = applied(redundant()[:2], with_stock_net_on_the_positive(), estimate=False)
+    expected = sample(stock(), *kept, steps=STEPS)
+    torch.testing.assert_close(latent, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_regions_with_other_nets_before_ours_are_one_row() -> None:
+    import torch
+
+    left = torch.zeros(1, 8, 8)
+    left[..., :4] = 1.0
+    [positive], negative = with_stock_net_on_the_positive()
+    regions = [[positive[0], positive[1] | {"mask": left}], [prompt()[0][0], {"mask": 1 - left}]]
+    sides = applied(redundant(), (regions, negative))
+    with calls(net(1)) as [count]:
+        rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert [row["calls"] for row in rows][:3] == [2 * STEPS, 2 * STEPS, 2]
+    assert count["net"] == 2 * STEPS
+    assert [row["pruned"] for row in rows][:3] == [False, False, True]
+
+
+def scheduled(sides: Sides, cut: float = 0.5) -> Sides:
+    """Two prompts in turn, and the negative."""
+    node = core_nodes().ConditioningSetTimestepRange()
+    [first], [second] = node.set_range(sides[0], 0.0, cut), node.set_range(prompt(3), cut, 1.0)
+    return [*first, *second], sides[1]
+
+
+def test_scheduled_prompts_are_measured_on_the_first_step() -> None:
+    sides = applied(redundant(), scheduled(both()))
+    with calls(net(0)) as [count]:
+        rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert count["net"] == STEPS + 1
+    assert [row["pruned"] for row in rows][:3] == [False, False, True]
+
+
+def test_what_was_measured_last_is_told() -> None:
+    """A prompt that is only for what the others leave free has no turn where they leave none."""
+    positive, negative = both()
+    filler = [prompt(3)[0][0], {"default": True}]
+    sides = applied(redundant(), ([*positive, filler], negative))
+    rows = reported(sides, sample(stock(), *sides, steps=1))
+    assert [row["pruned"] for row in rows][:3] == [False, False, True]
 
 
 def test_residuals_that_are_not_finite_end_no_run(monkeypatch: pytest.MonkeyPatch) -> None:

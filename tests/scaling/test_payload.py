@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from comfyui_tandem.engine.errors import BadInput
-from comfyui_tandem.engine.scaling.ledger import MOST_RUNS, Ledger, Row
+from comfyui_tandem.engine.scaling.ledger import MOST_RUNS, Ledger, Row, merged
 from comfyui_tandem.engine.scaling.payload import MOST_ROWS, ScalesForm, scales_payload
 from comfyui_tandem.engine.scaling.rule import Rule
 from comfyui_tandem.engine.scaling.scale import Scale
@@ -58,6 +58,15 @@ def test_the_ledger_knows_each_run_by_its_latent() -> None:
     assert ledger.read(latents[3].clone()) == (Row(KEPT, 3), Row(PRUNED))
     with pytest.raises(BadInput, match="not of one of the last 16 runs"):
         ledger.read(latents[0])
+
+
+def test_copies_of_a_condition_are_one_row() -> None:
+    lowered = Scale("0:canny", 0.75, 0.25, push=1.0, cover=0.0)
+    idle = Scale("0:canny", 0.75, 0.75, reason="did not act")
+    assert merged([Row(idle, 0), Row(lowered, 20)]) == Row(lowered, 20)
+    assert merged([Row(KEPT, 3), Row(lowered, 20)]) == Row(KEPT, 23)
+    assert merged([Row(KEPT, 3), Row(lowered)]) == Row(KEPT)
+    assert merged([Row(idle, 0), Row(idle, 0)]) == Row(idle, 0)
 
 
 def test_rows_read_like_sentences() -> None:

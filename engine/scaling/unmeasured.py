@@ -1,0 +1,32 @@
+"""Rows of the nets that a run did not measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..control.unroll import ControlChain, Link, Tag
+from .asked import Asked, asked_of, is_asked
+from .ledger import Ledger, Row
+from .scale import Scale
+
+
+def unmeasured(link: Link) -> Scale:
+    asked, strength = asked_of(link), float(link.net.strength)
+    why = "could not be measured" if link.calls else "did not act"
+    return Scale(asked.cond, strength, strength, reason=why)
+
+
+def rows_of_others(tags: Iterable[Tag], chains: Sequence[ControlChain]) -> list[tuple[Ledger, Row]]:
+    """Of the nets that another pack calls: its own ones, those before them, in cut hints all.
+
+    How often is known of one that has none before it to ask.
+    """
+    links = {link.tag: link for chain in chains for link in chain.links}
+    rows: list[tuple[Ledger, Row]] = []
+    for tag in tags:
+        link = links.get(tag)
+        if not isinstance(tag, Asked) or (link and is_asked(link)):
+            continue
+        calls = link.calls if link and link.net.previous_controlnet is None else None
+        rows.append((tag.ledger, tag.ledger.of_others(tag.cond, calls)))
+    return rows
