@@ -1,10 +1,8 @@
-"""What became of each condition, as plain data that travels as JSON."""
+"""What became of each condition, as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
 
 from ..errors import BadInput
 
@@ -59,20 +57,3 @@ class Scales:
     """TANDEM_SCALES: a scale for every condition of a chain, in its order."""
 
     rows: tuple[Scale, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"version": 1, "rows": [asdict(row) for row in self.rows]}
-
-    @classmethod
-    def from_dict(cls, form: Mapping[str, Any]) -> Self:
-        """The scales in their JSON form.
-
-        Raises:
-            BadInput: another version, a missing or unknown key, or a value out of range.
-        """
-        if form.get("version") != 1 or set(form) != {"version", "rows"}:
-            raise BadInput("scales", dict(form), "need version 1 and rows")
-        try:
-            return cls(tuple(Scale(**row) for row in form["rows"]))
-        except TypeError as error:  # missing, unknown
-            raise BadInput("scales", dict(form), f"mend the keys, {error}") from error

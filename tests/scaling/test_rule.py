@@ -10,7 +10,7 @@ from comfyui_tandem.engine.errors import BadInput
 from comfyui_tandem.engine.scaling.cover import cover
 from comfyui_tandem.engine.scaling.pushed import Pushed
 from comfyui_tandem.engine.scaling.rule import Rule, decide
-from comfyui_tandem.engine.scaling.scale import Scale, Scales
+from comfyui_tandem.engine.scaling.scale import Scale
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -183,12 +183,3 @@ def test_bad_numbers_are_refused() -> None:
         Rule(alone=0.9)
     with pytest.raises(BadInput, match="need 0 <= scale <= strength"):
         Scale("0:canny", 0.5, 0.6)
-
-
-def test_scales_travel_as_json() -> None:
-    made = Scales(tuple(scales(rows((4, 0, 0), (3, 1, 0), (0, 1, 2)))))
-    form = made.as_dict()
-    assert Scales.from_dict(form) == made
-    for broken in ({**form, "version": 2}, {"version": 1}, {"version": 1, "rows": [{"cond": ""}]}):
-        with pytest.raises(BadInput, match="scales is"):
-            Scales.from_dict(broken)
