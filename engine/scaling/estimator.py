@@ -87,13 +87,15 @@ class Estimator:
     ) -> Control:
         """The sum to use, between the nets and the UNet (`ControlChain.watch`)."""
         self.pending = None
+        acting = tuple(link for link, _ in found if is_asked(link))
+        halves: Sequence[int] = options["cond_or_uncond"]
+        if not probe.steps and self._knows(acting, halves):
+            return total  # most steps: reading the sigma would wait for the device
         sigma = float(t[0])
         if probe.steps and sigma != probe.sigma:  # a region did not take part in that step
             self.settle(probe)
             total = summed([(control, link.factor) for link, control in found])
-        acting = tuple(link for link, _ in found if is_asked(link))
-        halves: Sequence[int] = options["cond_or_uncond"]
-        if 0 not in halves or all(link in self.scales for link in acting):
+        if self._knows(acting, halves):
             return total
         probe.sigma, probe.acting = sigma, acting
         probe.wanted = sum(
@@ -114,6 +116,10 @@ class Estimator:
         kept: Control = {part: list(values) for part, values in own.items()}  # core empties its own
         self.pending = Pending(probe, found, kept, pictures, halves.count(0))
         return own
+
+    def _knows(self, acting: Sequence[Link], halves: Sequence[int]) -> bool:
+        """Whether this call has nothing to show of these nets."""
+        return 0 not in halves or all(link in self.scales for link in acting)
 
     def __call__(self, feature: Tensor, options: dict[str, Any]) -> Tensor:
         """The UNet's encoder put out a feature (patch after its skip is stored)."""
