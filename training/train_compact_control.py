@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 
 import torch
-from torch import Tensor
 
 from .averages import save, start_average
 from .batches import Hinted
@@ -19,7 +18,7 @@ from .libraries import ControlNetModel, UNet2DConditionModel
 from .members import load_unet
 from .run import Run, Setting
 from .students import control_start, encoder_outputs, kept_residuals
-from .train_control import build_control_net, load_control_net
+from .train_control import build_control_net, load_control_net, steered
 
 BATCH, RATE, EMPTY, DECAY = 16, 7e-4, 0.2, 0.99
 STUDENT = "base"
@@ -72,22 +71,3 @@ def pruned_control_net(unet: UNet2DConditionModel, teacher: ControlNetModel) -> 
     net.load_state_dict(control_start(teacher.state_dict(), net.state_dict()))
     net.controlnet_cond_embedding.requires_grad_(False)
     return net.to(unet.device, memory_format=torch.channels_last)
-
-
-def steered(
-    unet: UNet2DConditionModel,
-    noisy: Tensor,
-    times: Tensor,
-    context: Tensor,
-    down: list[Tensor],
-    middle: Tensor,
-) -> Tensor:
-    """The UNet's output with these residuals."""
-    return unet(
-        noisy,
-        times,
-        context,
-        down_block_additional_residuals=down,
-        mid_block_additional_residual=middle,
-        return_dict=False,
-    )[0]

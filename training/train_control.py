@@ -61,6 +61,18 @@ def controlled(
     down, middle = net(
         noisy, times, context, controlnet_cond=hint, conditioning_scale=strength, return_dict=False
     )
+    return steered(unet, noisy, times, context, down, middle)
+
+
+def steered(
+    unet: UNet2DConditionModel,
+    noisy: Tensor,
+    times: Tensor,
+    context: Tensor,
+    down: list[Tensor],
+    middle: Tensor,
+) -> Tensor:
+    """The UNet's output with these residuals."""
     return unet(
         noisy,
         times,
