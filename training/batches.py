@@ -7,7 +7,7 @@ import random
 import torch
 from torch import Tensor
 
-from .hints import EDGE_HINTS, hints, keys
+from .hints import EDGE_HINTS, hints, keys, subject
 from .run import Setting
 from .shards import HELD_OUT, load_shards
 from .text import encode, load_text_encoder, no_words
@@ -67,8 +67,8 @@ class Hinted:
             there = torch.isfinite(self.stored["keypoints"][held:count]).all((1, 2))
             self.figures = self.all[there]
 
-    def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents, contexts and hints [count, 3, H, W], on the device."""
+    def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Latents, contexts, hints [count, 3, H, W] and their `subject`s, on the device."""
         rows = self._rows(count)
         ways = random.choices(EDGE_HINTS, k=count)
         hint = hints(self.kind, self.stored, rows, ways).to(self.device)
@@ -76,7 +76,9 @@ class Hinted:
         said = tokens[rows, torch.randint(tokens.shape[1], (count,))].long()
         said[torch.rand(count) < self.empty] = self.no_words
         context = encode(self.text, said.to(self.device))
-        return self.latents[rows].to(self.device), context, hint
+        latents = self.latents[rows].to(self.device)
+        told = subject(self.kind, self.stored, rows, latents.shape[-1])
+        return latents, context, hint, told.to(self.device)
 
     def _rows(self, count: int) -> Tensor:
         figures = self.figures[torch.randint(len(self.figures), (count,))]

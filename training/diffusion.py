@@ -23,11 +23,19 @@ def add_noise(latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:
     return signal.sqrt() * latents + (1 - signal).sqrt() * noise
 
 
-def weighted_loss(predicted: Tensor, noise: Tensor, times: Tensor, floor: float) -> Tensor:
-    """Squared error of the noise, weighted clamp(SNR, floor, 5) / SNR."""
+def weighted_loss(
+    predicted: Tensor, noise: Tensor, times: Tensor, floor: float, cells: Tensor | None = None
+) -> Tensor:
+    """Squared error of the noise, weighted clamp(SNR, floor, 5) / SNR.
+
+    cells [N, 1, h, w]: how much a place counts; their mean over the batch is taken as 1.
+    """
     signal = SIGNAL.to(noise.device)[times].view(-1, 1, 1, 1)
     ratio = signal / (1 - signal)
-    return (ratio.clamp(floor, 5.0) / ratio * (predicted - noise) ** 2).mean()
+    weight = ratio.clamp(floor, 5.0) / ratio
+    if cells is not None:
+        weight = weight * cells / cells.mean()
+    return (weight * (predicted - noise) ** 2).mean()
 
 
 def clean(predicted: Tensor, noisy: Tensor, times: Tensor) -> Tensor:

@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..engine.conditions import ConditionRequest, Photo, detect
 from .figure import BONES
+from .measures import THING
 from .render import PALETTE, SIZE, borders
+from .words import FIGURE
 
 KINDS = ("edge", "depth", "seg", "pose")
 EDGE_HINTS = ("canny", "line", "soft")  # one net learns all three
@@ -36,13 +39,26 @@ def hints(kind: str, stored: dict[str, Tensor], rows: Tensor, ways: list[str]) -
 
 
 def keys(kind: str) -> tuple[str, ...]:
-    """What `hints` reads of a stored scene."""
+    """What `hints` and `subject` read of a stored scene."""
     return {
-        "depth": ("depth",),
+        "depth": ("depth", "segment"),
         "seg": ("segment",),
-        "pose": ("keypoints",),
+        "pose": ("keypoints", "segment"),
         "edge": ("picture", "surface"),
     }[kind]
+
+
+def subject(kind: str, stored: dict[str, Tensor], rows: Tensor, side: int) -> Tensor:
+    """[N, 1, side, side]: 1 in latent cells of or next to what the hint tells of, else 0.
+
+    A figure for pose, things for depth and segmentation; edges tell of everything.
+    """
+    if kind == "edge":
+        return torch.ones(len(rows), 1, side, side)
+    segment = stored["segment"][rows]
+    there = segment == THING + FIGURE if kind == "pose" else segment >= THING
+    cells = F.max_pool2d(there.float()[:, None], SIZE // side)
+    return F.max_pool2d(cells, 3, 1, 1)
 
 
 def skeleton(joints: np.ndarray, size: int = SIZE) -> np.ndarray:

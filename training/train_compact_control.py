@@ -43,7 +43,7 @@ def train(setting: Setting, kind: str) -> None:
     torch.manual_seed(6 + run.samples)
     random.seed(6 + run.samples)
     for step in run.steps():
-        z, context, hint = scenes.draw(BATCH)
+        z, context, hint, _ = scenes.draw(BATCH)
         times = draw_times(BATCH).to(setting.device)
         noise = torch.randn_like(z)
         noisy = add_noise(z, noise, times).contiguous(memory_format=torch.channels_last)

@@ -15,6 +15,7 @@ from .members import load_unet
 from .run import Run, Setting, load_weights
 
 BATCH, RATE, EMPTY = 16, 7e-4, 0.2
+ELSEWHERE = 0.2  # how much the error counts where the hint has nothing to tell
 HINT_WIDTHS = (16, 32, 96, 256)  # core builds no other hint encoder
 SWAP_STEP = 100  # logs by how much another hint then changes the output
 
@@ -31,12 +32,13 @@ def train(setting: Setting, kind: str) -> None:
     torch.manual_seed(2 + run.samples)
     random.seed(2 + run.samples)
     for step in run.steps():
-        z, context, hint = scenes.draw(BATCH)
+        z, context, hint, told = scenes.draw(BATCH)
         times = draw_times(BATCH).to(setting.device)
         noise = torch.randn_like(z)
         noisy = add_noise(z, noise, times)
         out = controlled(unet, net, noisy, times, context, hint)
-        run.update(optimiser, net.parameters(), weighted_loss(out, noise, times, 0.3), BATCH)
+        loss = weighted_loss(out, noise, times, 0.3, ELSEWHERE + (1 - ELSEWHERE) * told)
+        run.update(optimiser, net.parameters(), loss, BATCH)
         average.update(net)
         if step == SWAP_STEP:
             with torch.no_grad():
