@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +32,7 @@ from .unet import OnnxUNet
 
 PROMPT = "a red ball on the left"
 PIXELS = 8  # of a picture for one of its latent's
+MADE_BY = ("torch", "onnx", "onnxruntime")
 ADDED = 0.1  # spread of the residuals compared with
 Say = Callable[[str, Part], None]  # told of every part that is done
 
@@ -66,8 +67,8 @@ def export_folder(wanted: Wanted, folder: Path, say: Say) -> Manifest:
     with TemporaryDirectory(dir=folder.parent, prefix=".export-") as place:
         made = _Places(Path(place) / "made", Path(place) / "spare", wanted.precision)
         parts: list[Part] = []
-        for part in (_unet, *([_decoder] if wanted.vae else [])):
-            parts.append(part(wanted, made))
+        for made_of in (_unet, *([_decoder] if wanted.vae else [])):
+            parts.append(made_of(wanted, made))
             say(wanted.precision, parts[-1])
         for name in wanted.control_nets:
             parts.append(_control_net(wanted, name, made))
@@ -75,7 +76,7 @@ def export_folder(wanted: Wanted, folder: Path, say: Say) -> Manifest:
         manifest = Manifest(
             source=wanted.source.name, precision=wanted.precision, opset=OPSET, px=wanted.px,
             machine=wanted.machine, parts=tuple(parts),
-            made_by={name: version(name) for name in ("torch", "onnx", "onnxruntime")},
+            made_by={name: import_module(name).__version__ for name in MADE_BY},
         )  # fmt: skip
         write_manifest(made.out, manifest)
         made.out.rename(folder)
@@ -202,7 +203,7 @@ def _part(
 def _sizes(px: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Of latents: the one asked for, and one with odd sides."""
     side = px // PIXELS
-    return (side, side), (side - 3, side // 2 + 1 - side // 2 % 2 + 2)
+    return (side, side), (side - 3, side // 2 + 3)
 
 
 def _context(source: Source) -> Tensor:
