@@ -102,7 +102,8 @@ def _say(precision: str, part: Part) -> None:
     from ..engine.export.measure import told
 
     print(
-        f"{part.file}: {part.bytes / 1e6:.1f} MB; PyTorch's to {part.max_difference:.2g}, "
-        f"{part.relative_difference:.2g} relative; {told(part.seconds, precision)}",
+        f"{part.file}: {part.bytes / 1e6:.1f} MB; off PyTorch's by at most "
+        f"{part.max_difference:.2g}, {part.relative_difference:.2g} relative; "
+        f"{told(part.seconds, precision)}",
         flush=True,
     )

@@ -59,13 +59,13 @@ OWN_FORWARD: dict[type, Callable[..., Tensor]] = {CrossAttention: _across, AttnB
 
 
 @contextmanager
-def one_operator(network: torch.nn.Module) -> Generator[None]:
-    """While it lasts, every attention of the network is `Attention`; nothing else changes."""
+def one_operator(network: torch.nn.Module) -> Generator[int]:
+    """While it lasts, every attention of the network is `Attention`; yields how many there are."""
     found: list[Any] = [each for each in network.modules() if type(each) in OWN_FORWARD]
     for module in found:
         module.forward = partial(OWN_FORWARD[type(module)], module)
     try:
-        yield
+        yield len(found)
     finally:
         for module in found:
             del module.forward  # an attribute of the object; the class's own shows again

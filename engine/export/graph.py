@@ -90,7 +90,7 @@ def unet_graph(unet: UNetModel) -> Graph:
         **added,
     }
     last = len(unet.output_blocks) - 1
-    # on the demo family these 13 thousand of 3 million make all but a fifth of the error
+    # on the demo family these 13 thousand of 3 million weights make most of the error
     exact = ("input_blocks.0.", f"output_blocks.{last}.0.skip_connection.", "out.")
     return Graph(_UNet(unet), example, (NOISE,), tuple(f"unet.{name}" for name in exact))
 

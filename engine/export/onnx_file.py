@@ -55,19 +55,19 @@ def import_onnx() -> Any:
 
 
 def _trace(graph: Graph, file: Path) -> None:
-    with torch.no_grad(), one_operator(graph.module), warnings.catch_warnings():
+    with torch.no_grad(), one_operator(graph.module) as found, warnings.catch_warnings():
         # channels and layers are the same on every call, which is what these warn of
         warnings.simplefilter("ignore", TracerWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
-            graph.module.eval(),
+            graph.module,
             tuple(graph.example.values()),
             str(file),
             input_names=list(graph.example),
             output_names=list(graph.outputs),
             dynamic_axes=graph.axes(),
             opset_version=OPSET,
-            custom_opsets={DOMAIN: 1},
+            custom_opsets={DOMAIN: 1} if found else {},
             dynamo=False,
         )
 
