@@ -67,8 +67,8 @@ def told(seconds: Mapping[str, float], precision: str) -> str:
     said = f"a call: {times}; fastest: {names[fastest]}"
     if precision == "int8" and "fp32" in seconds and seconds["int8"] > seconds["fp32"]:
         ratio = seconds["int8"] / seconds["fp32"]
-        said += f". int8 is {ratio:.2f} times as slow as fp32 here: it saves space, not time"
+        said += f". int8 is {ratio:.2f} times as slow as fp32: it saves space, not time"
     if precision in seconds and seconds[precision] > seconds.get("pytorch", float("inf")):
         ratio = seconds[precision] / seconds["pytorch"]
-        said += f". It is {ratio:.2f} times as slow as PyTorch here"
+        said += f". It is {ratio:.2f} times as slow as PyTorch"
     return said

@@ -126,10 +126,10 @@ def test_int8_is_near_and_says_what_it_costs(model: Any) -> None:
     assert 1e-5 < off.norm() / expected.norm() < 0.05
     assert "unet.onnx of narrow, int8" in said and "on the machine of the test" in said
     slower = {"pytorch": 3.0, "fp32": 1.0, "int8": 1.5}
-    assert "int8 is 1.50 times as slow as fp32 here" in told(slower, "int8")
+    assert "int8 is 1.50 times as slow as fp32" in told(slower, "int8")
     assert "fastest: ONNX fp32" in told(slower, "int8")
     assert "times as slow" not in told(slower | {"int8": 0.9}, "int8")
-    assert "It is 2.00 times as slow as PyTorch here" in told({"pytorch": 1.0, "fp32": 2.0}, "fp32")
+    assert "It is 2.00 times as slow as PyTorch" in told({"pytorch": 1.0, "fp32": 2.0}, "fp32")
 
 
 def test_on_another_machine_it_is_measured(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
