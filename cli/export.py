@@ -57,18 +57,17 @@ def run(args: argparse.Namespace) -> int:
     px = args.px or (DEMO_PX if args.model.startswith("demo") else FULL_PX)
     if not 128 <= px <= 2048 or px % 64:
         raise BadInput("--px", px, "give a multiple of 64 from 128 to 2048")
-    precision = "int8" if args.int8 else "fp32"
-    folder = _output(args, precision)
+    folder = _output(args)
     _open_comfyui(args.comfyui)
-    return _export(args, folder, precision, px)
+    return _export(args, folder, px)
 
 
-def _output(args: argparse.Namespace, precision: str) -> Path:
+def _output(args: argparse.Namespace) -> Path:
     if args.output is not None:
         return args.output.resolve()
     if ROOT.parent.name != "custom_nodes":
         raise BadInput("--output", None, "name a folder: this pack lies in no ComfyUI")
-    name = f"{Path(args.model).resolve().stem}-{precision}"
+    name = f"{Path(args.model).resolve().stem}-{'int8' if args.int8 else 'fp32'}"
     return ROOT.parents[1] / "models" / FOLDER / name
 
 
@@ -83,14 +82,14 @@ def _open_comfyui(folder: Path | None) -> None:
     import_module("..benchmarks.comfy_modules", __package__)
 
 
-def _export(args: argparse.Namespace, folder: Path, precision: str, px: int) -> int:
+def _export(args: argparse.Namespace, folder: Path, px: int) -> int:
     from ..engine.export.folder import Wanted, export_folder
     from ..engine.export.source import open_control_net, open_decoder, open_source
 
     source = open_source(args.model, FAMILY)
     nets = {Path(name).stem: open_control_net(name, FAMILY) for name in args.control}
     vae = open_decoder(args.decoder, source) if args.decoder else None
-    wanted = Wanted(source, precision, px, device(), nets, vae)
+    wanted = Wanted(source, "int8" if args.int8 else "fp32", px, device(), nets, vae)
     manifest = export_folder(wanted, folder, _say)
     size = sum(part.bytes for part in manifest.parts)
     print(f"{len(manifest.parts)} networks, {size / 1e6:.1f} MB, {px} px, {manifest.machine}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ class Wanted:
     """
 
     source: Source
-    precision: str
+    precision: Literal["fp32", "int8"]
     px: int
     machine: str
     control_nets: Mapping[str, Any]
@@ -111,11 +111,11 @@ def _unet(wanted: Wanted, places: _Places) -> Part:
         context = _context(source)
         shapes = encoder_shapes(unet, height, width)
         *residuals, middle = (torch.randn(1, *each) * ADDED for each in (*shapes, shapes[-1]))
-        for added in ((), (residuals, middle)):
-            control = {"output": list(residuals), "middle": [middle]} if added else None
+        for added, deepest in (([], None), (residuals, middle)):
+            control = {"output": list(added), "middle": [deepest]} if added else None
             right = unet(latent, times, context=context, control=control)
             for precision, network in networks.items():
-                found = network.noise(latent, times, context, *added)
+                found = network.noise(latent, times, context, added, deepest)
                 differences[precision].append(Difference.of(found, right))
     x = torch.randn(1, unet.in_channels, *_sizes(wanted.px)[0])
     times, context = torch.tensor([601.0]), _context(source)

@@ -27,7 +27,7 @@ def net() -> Any:
     return control_net(3)
 
 
-def folder_of(place: Path, model: Any, net: Any, precision: str) -> Path:
+def folder_of(place: Path, model: Any, net: Any, precision: Any) -> Path:
     from comfyui_tandem.engine.export.folder import Wanted, export_folder
     from comfyui_tandem.engine.export.source import Source
 
