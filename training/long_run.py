@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,11 @@ class LongRun(Run):
         self.step = self.samples // (self.batch * self.accumulate)
         return tensors
 
-    def mixed(self) -> torch.autocast:
+    def mixed(self) -> AbstractContextManager[Any]:
         """A context for the networks' forward passes."""
-        kind, dtype = self.setting.device.type, DTYPES[self.precision]
-        return torch.autocast(kind, dtype, enabled=self.precision != "fp32")
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.setting.device.type, DTYPES[self.precision])
 
     def learn(
         self,

@@ -88,7 +88,9 @@ def student_of(teacher: UNet2DConditionModel, layout: str) -> UNet2DConditionMod
     """A UNet of BK-SDM's layout base, small or tiny, to be trained, with the teacher's weights."""
     blocks = blocks_of(layout)
     levels = len(blocks["down_block_types"])
-    config = dict(teacher.config) | blocks
+    # diffusers ignores what it has noted down as its own defaults, such as the middle block
+    config = {key: value for key, value in teacher.config.items() if not key.startswith("_")}
+    config |= blocks
     for key in BY_LEVEL:
         if isinstance(config.get(key), list | tuple):
             config[key] = config[key][:levels]

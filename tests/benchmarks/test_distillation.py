@@ -99,14 +99,14 @@ def whole_family(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder, trained
 
 
-@pytest.mark.slow
+@pytest.mark.comfy
 def test_every_row_is_drawn_and_a_second_run_draws_none(
     whole_family: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     folder, trained = whole_family
     settings = distillation.Settings(
-        scenes=1, hinted=1, steps=(4,), folder=str(folder), trained=str(trained)
+        scenes=1, hinted=1, steps=(4,), rounds=1, folder=str(folder), trained=str(trained)
     )
     figures = distillation.measure(settings, tmp_path)
     rows = {f"{side}_4_{nets}" for side in distillation.SIDES for nets in NETS}
@@ -118,7 +118,10 @@ def test_every_row_is_drawn_and_a_second_run_draws_none(
     }
     # untrained, all few-step members are the same
     assert figures["two_phase_gain"] == figures["larger_teacher_gain"] == 0
-    assert {"adherence_ratio_4step", "compact_control_ratio", *distillation.NEAR} <= {*figures}
+    wanted = {"adherence_ratio_4step", "compact_control_ratio", "int8_adherence_ratio"}
+    assert wanted | {"int8_time_ratio", *distillation.NEAR} <= {*figures}
+    assert 0.2 < figures["int8_size_ratio"] < 0.4
+    assert 0 < figures["int8_pixel_difference_k0"] < 8
     monkeypatch.setattr(distillation, "drawn", None)
     assert distillation.measure(settings, tmp_path) == figures
 

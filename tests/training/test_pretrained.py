@@ -17,7 +17,6 @@ from comfyui_tandem.training.libraries import (
     AutoencoderKL,
     CLIPTextConfig,
     CLIPTextModel,
-    CLIPTokenizer,
     UNet2DConditionModel,
 )
 from comfyui_tandem.training.pairs import Pairs
@@ -47,12 +46,18 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sample_size=8, block_out_channels=WIDTHS, attention_head_dim=HEADS,
         cross_attention_dim=CONTEXT, **blocks_of("full"),
     ).save_pretrained(folder / "unet")  # fmt: skip
+    config = folder / "unet" / "config.json"  # older ones do not say what is usual
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps({k: v for k, v in told.items() if k != "mid_block_type"}))
     letters = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
-    words = {word: n for n, word in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
-    (folder / "vocab.json").write_text(json.dumps(words))
-    (folder / "merges.txt").write_text("#version: 0.2\na b\n")
-    tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
-    tokenizer.save_pretrained(folder / "tokenizer")
+    tokens = [*letters, "ab", "<|startoftext|>", "<|endoftext|>"]
+    words = {word: number for number, word in enumerate(tokens)}
+    tokenizer = folder / "tokenizer"
+    tokenizer.mkdir()
+    (tokenizer / "vocab.json").write_text(json.dumps(words))
+    (tokenizer / "merges.txt").write_text("#version: 0.2\na b\n")
+    kind = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77}
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(kind))
     CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(words), hidden_size=CONTEXT, intermediate_size=64,
