@@ -55,7 +55,7 @@ def distillation_figures(found: Mapping[Row, Scores], renders: Mapping[str, Scor
     figures |= _ratios(spread) | _gains(spread)
     compact, full = (Row(TWO_PHASE, FEW, nets) for nets in (COMPACT, FULL))
     if compact in spread and full in spread:
-        figures |= with_ends("compact_control_ratio", spread[compact] / spread[full])
+        figures |= with_ends("compact_control_ratio", ratio(spread[compact], spread[full]))
     return figures
 
 
@@ -73,7 +73,7 @@ def _ratios(spread: Mapping[Row, Floats]) -> Figures:
         name = f"adherence_ratio_{steps}step"
         own = _both(spread, lambda nets, at=steps: Row(TWO_PHASE, at, nets))
         best = _both(spread, lambda nets: Row(TEACHER, TEACHER_STEPS, nets))
-        figures |= _compared(name, own, best, lambda a, b: a / b)
+        figures |= _compared(name, own, best, ratio)
     return figures
 
 
@@ -101,6 +101,7 @@ def _compared(
 ) -> Figures:
     """Without and with hints, and under the plain name the lower of the two."""
     each = {nets: by(own[nets], other[nets]) for nets in own if nets in other}
+    each = {nets: values for nets, values in each.items() if np.isfinite(values[0])}
     figures: Figures = {}
     for nets, values in each.items():
         figures |= with_ends(f"{name}_{nets}", values)
@@ -111,6 +112,15 @@ def _compared(
     return figures
 
 
+def ratio(own: Floats, other: Floats) -> Floats:
+    """Not finite where the other is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return own / other
+
+
 def with_ends(name: str, values: Floats) -> Figures:
+    """A figure and its interval; none if it is not finite."""
+    if not np.isfinite(values[0]):
+        return {}
     lower, upper = ends(values[1:])
     return {name: float(values[0]), f"{name}_lower": lower, f"{name}_upper": upper}

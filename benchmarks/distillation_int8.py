@@ -28,7 +28,7 @@ from ..training.generate import Family
 from ..training.unet import CONTEXT, LATENT_SIDE
 from .demo_hints import Hinted
 from .distillation_draw import COMPACT, PLAIN, Row, Scores, Studio, drawn, scores
-from .distillation_figures import FEW, TWO_PHASE, Figures, adherence_of, with_ends
+from .distillation_figures import FEW, TWO_PHASE, Figures, adherence_of, ratio, with_ends
 from .parts import Result
 from .statistics import resamples
 
@@ -86,11 +86,12 @@ def int8_figures(blocks: Mapping[str, list[Result]], renders: Mapping[str, Score
         ours, theirs = (_joined(part[side] for part in parts) for side in ("scores", "fp32"))
         weights = resamples(len(ours["things"]))
         sides = [adherence_of(side, renders[nets], weights) for side in (ours, theirs)]
-        figures |= with_ends(f"int8_adherence_ratio_{nets}", sides[0] / sides[1])
-        ratios[nets] = figures[f"int8_adherence_ratio_{nets}"]
+        values = ratio(*sides)
+        figures |= with_ends(f"int8_adherence_ratio_{nets}", values)
+        ratios[nets] = float(values[0])
         far = [value for part in parts for value in part["far"]]
         figures[f"int8_pixel_difference_{nets}"] = float(np.mean(far))
-    if len(ratios) == len(ROWS):
+    if len(ratios) == len(ROWS) and np.isfinite([*ratios.values()]).all():
         figures["int8_adherence_ratio"] = min(ratios.values())
     return figures
 

@@ -35,5 +35,5 @@ def resamples(count: int, seed: int = 0) -> Floats:
 
 
 def ends(values: Floats) -> tuple[float, float]:
-    """Of the 95 % in the middle."""
-    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
+    """Of the 95 % in the middle; samples that have no value, as 0 of 0, are left out."""
+    return float(np.nanquantile(values, 0.025)), float(np.nanquantile(values, 0.975))
