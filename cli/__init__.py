@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..engine.errors import TandemError
-from . import demo, distill, models, profile, train, worker, workers
+from . import demo, distill, export, models, profile, train, worker, workers
 
 
 class Commands(Protocol):
@@ -25,6 +25,7 @@ COMMANDS = (
     profile,
     train,
     distill,
+    export,
 )  # one module a command, in the order of --help
 
 

@@ -10,7 +10,7 @@ import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor
 
-from ..control.positions import OwnFeature
+from ..control.positions import OwnFeature, fit_of
 
 LATENT, TIME, CONTEXT, HINT = "latent", "time", "context", "hint"
 MIDDLE, RESIDUAL, NOISE, PICTURE = "middle", "residual", "noise", "picture"
@@ -72,7 +72,11 @@ class _UNet(torch.nn.Module):
 def unet_graph(unet: UNetModel) -> Graph:
     """Latents [B, 4, h, w], times [B], context [B, T, C] -> noise [B, 4, h, w]; further inputs
     `middle`, `residual_0` ...: what ControlNets add, a residual an encoder output, [B, c, h', w'].
+
+    Raises:
+        BadInput: another kind of UNet than SD1.5's and SD2's.
     """
+    fit_of(unet)  # refuses others
     shapes = encoder_shapes(unet, HEIGHT, WIDTH)
     added = {
         (residual_name(index) if index < len(shapes) else MIDDLE): torch.randn(BATCH, *shape)

@@ -48,9 +48,18 @@ class OnnxNetwork:
         }  # free axes have names
 
     def __call__(self, given: Mapping[str, Tensor]) -> list[Tensor]:
-        """All outputs, [float32], for tensors by the names of the graph's inputs."""
+        """All outputs, float32 on the CPU, for tensors by the names of the graph's inputs.
+
+        Raises:
+            BadInput: tensors of other shapes than the graph takes.
+        """
         arrays = {name: _array(value) for name, value in given.items()}
-        return [torch.from_numpy(np.asarray(one)) for one in self._session.run(None, arrays)]
+        try:
+            found = self._session.run(None, arrays)
+        except Exception as error:
+            shapes = {name: value.shape for name, value in arrays.items()}
+            raise BadInput("input of an exported network", shapes, f"{error}") from error
+        return [torch.from_numpy(np.asarray(one)) for one in found]
 
 
 def _array(value: Tensor) -> Any:

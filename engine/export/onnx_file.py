@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,16 @@ ONE_FILE_BYTES = 1_900_000_000  # protobuf ends at 2 GiB: above, weights lie bes
 DATA = ".data"
 
 
-def write_onnx(graph: Graph, file: Path, precision: str = FP32) -> None:
-    """Trace the graph into `file`; weights of large networks lie in `<file>.data`.
+def write_onnx(graph: Graph, files: Mapping[str, Path]) -> None:
+    """Trace the graph into a file a precision; weights of large networks lie in `<file>.data`.
 
     Tracing, not torch.export: it needs one package less, and the graphs branch on nothing.
     Raises:
         BadInput: another precision, or weights that are not of 32 bits.
         Unavailable: the package `onnx` is not installed.
     """
-    if precision not in PRECISIONS:
-        raise BadInput("precision", precision, f"choose one of {', '.join(PRECISIONS)}")
+    if strange := set(files) - set(PRECISIONS):
+        raise BadInput("precision", strange.pop(), f"choose one of {', '.join(PRECISIONS)}")
     kinds = {parameter.dtype for parameter in graph.module.parameters()}
     if kinds - {torch.float32}:
         raise BadInput("weights", kinds, "load the model in 32 bits, as on the CPU")
@@ -39,9 +40,10 @@ def write_onnx(graph: Graph, file: Path, precision: str = FP32) -> None:
         traced = Path(folder) / "traced.onnx"
         _trace(graph, traced)
         model: Any = onnx.load(traced)  # weights of large networks lie beside it, a file each
-        if precision == INT8:
-            model = with_int8_weights(model, graph.exact)
-        _save(onnx, model, file)
+        if FP32 in files:
+            _save(onnx, model, files[FP32])
+        if INT8 in files:
+            _save(onnx, with_int8_weights(model, graph.exact), files[INT8])
 
 
 def import_onnx() -> Any:

@@ -9,7 +9,6 @@ import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor
 
-from ..control.positions import fit_of
 from ..errors import BadInput
 from .graph import CONTEXT, LATENT, MIDDLE, RESIDUAL, TIME, unet_graph
 from .network import OnnxNetwork
@@ -25,8 +24,7 @@ def export_unet(unet: UNetModel, file: Path, precision: str = FP32) -> None:
         BadInput: another kind of UNet than SD1.5's and SD2's, or another precision.
         Unavailable: the package `onnx` is not installed.
     """
-    fit_of(unet)  # refuses others
-    write_onnx(unet_graph(unet), file, precision)
+    write_onnx(unet_graph(unet), {precision: file})
 
 
 class OnnxUNet:
