@@ -1,6 +1,6 @@
 """Part of `distillation`: the few-step UNet as ONNX files, weights in 8 bits against 32.
 
-Both run by onnxruntime on the CPU, as *the exported model* does in ComfyUI; ControlNets stay as
+Both run by onnxruntime on the CPU, as in *Run Exported Model*; ControlNets stay as
 they are. With hints these are the compact ones: what a small box would run.
 """
 

@@ -30,7 +30,7 @@ def resamples(count: int, seed: int = 0) -> Floats:
     figure, the others' `ends` are its interval. The same weights for two sides pair them.
     """
     chance = np.random.default_rng(seed)
-    drawn = chance.multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    drawn = chance.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)
     return np.concatenate([np.ones((1, count)), drawn])
 
 
