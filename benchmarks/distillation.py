@@ -98,6 +98,8 @@ NEAR = {  # another processor may flip a thing
 
 def measure(settings: Settings, keep: Path | None = None) -> dict[str, float]:
     """All figures, from parts kept in `keep`."""
+    for line in absent(settings):
+        log.warning("%s", line)
     rows = _there(settings)
     results = finish(parts(settings), keep)
     figures = {"files_crc32": float(_crc(_family_files(settings.studio))), **results["checked"]}
@@ -171,19 +173,24 @@ def _int8(settings: Settings) -> ModuleType | None:
 
 
 def _there(settings: Settings) -> list[Row]:
-    """Rows whose files are; the others are told."""
+    """Rows whose files are."""
     studio = settings.studio
-    absent = {side: path for side in SIDES if not (path := studio.unet_file(side)).is_file()}
-    for side, path in absent.items():
-        missing = f"no rows {side}_*: {path.name} is not in {path.parent}"
-        name = SIDES[side]
-        where = ", then give --trained" if name in COMPARED else ""
-        log.warning("%s; `tandem train %s` and `export` make it%s", missing, name, where)
-    rows = [row for row in settings.rows if row.side not in absent]
-    nets = {path for row in rows for path in studio.files(row) if not path.is_file()}
-    for path in sorted(nets):
-        log.warning("no rows that need it: %s is not there", path)
-    return [row for row in rows if not nets & {*studio.files(row)}]
+    return [row for row in settings.rows if all(path.is_file() for path in studio.files(row))]
+
+
+def absent(settings: Settings) -> list[str]:
+    """Which rows are not there, for want of what."""
+    studio = settings.studio
+    told: list[str] = []
+    for side, name in SIDES.items():
+        path = studio.unet_file(side)
+        if not path.is_file():
+            then = ", then give --trained" if name in COMPARED else ""
+            made = f"`tandem train {name}` and `export` make it{then}"
+            told.append(f"no rows {side}_*: {path.name} is not in {path.parent}; {made}")
+    nets = {studio.net_file(row, kind) for row in settings.rows for kind in row.kinds}
+    missing = sorted(path for path in nets if not path.is_file())
+    return told + [f"no rows with {path.name}: it is not in {path.parent}" for path in missing]
 
 
 def _family_files(studio: Studio) -> list[Path]:
