@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..engine.errors import TandemError
-from . import demo, export, models, profile, train, worker, workers
+from . import demo, distill, export, models, profile, train, worker, workers
 
 
 class Commands(Protocol):
@@ -24,6 +24,7 @@ COMMANDS = (
     models,
     profile,
     train,
+    distill,
     export,
 )  # one module a command, in the order of --help
 
