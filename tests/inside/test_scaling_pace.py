@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from .chains import adapter, both, foreign_net, forget, net, stock
+from .narrow import conditioning as prompt
 from .narrow import sample
 from .narrow_nets import asked, calls
 from .scaled import applied, applied_by, reported
@@ -60,17 +61,16 @@ def test_what_stays_the_same_is_asked_on_every_second_step(more: dict[str, Any])
     assert (found - every).norm() < 0.2 * every.norm()
 
 
-def test_prompts_in_calls_of_their_own_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    import comfy.model_management
-    import torch
-
-    together = sample(stock(), *applied_by(paced(1.0), two()), steps=STEPS)
-    monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda *_, **__: 0)
-    sides = applied_by(paced(1.0), two())
+def test_prompts_in_calls_of_their_own_are_kept_apart() -> None:
+    """Lengths with no common multiple that core would repeat to: each has its own calls."""
+    apart = prompt(0), prompt(1, 10)
+    sides = applied_by(paced(1.0), two(), apart)
     with calls(net(0)) as [count]:
         found = sample(stock(), *sides, steps=STEPS)
     assert count["net"] == 2 * 5
-    torch.testing.assert_close(found, together, rtol=1e-3, atol=1e-3)
+    assert [(row["calls"], row["reused"]) for row in reported(sides, found)] == [(10, 6)] * 2
+    every = sample(stock(), *applied(two(), apart), steps=STEPS)
+    assert (found - every).norm() < 0.2 * every.norm()
 
 
 def test_nothing_is_said_again_after_its_end() -> None:
