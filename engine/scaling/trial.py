@@ -112,7 +112,7 @@ def likeness(one: Levels, other: Levels) -> float:
 
 
 def _averaged(levels: Levels, size: tuple[int, int]) -> Tensor:
-    picture = torch.from_numpy(levels.astype(np.float32))
+    picture = torch.from_numpy(levels.astype(np.float64))
     picture = picture.unsqueeze(-1) if picture.ndim == 2 else picture
     rows = picture.movedim(-1, 0)[None]
     sized = torch.nn.functional.interpolate(rows, size, mode="bilinear")
