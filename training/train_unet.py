@@ -12,7 +12,8 @@ from .libraries import UNet2DConditionModel
 from .run import Average, Run, Setting
 from .unet import LAYOUTS, build_unet, grown, start_as_identity
 
-BATCH, RATE, EMPTY = 16, 1e-3, 0.1  # samples a step, learning rate, share without caption
+BATCH, RATE = 16, 1e-3  # samples a step, learning rate
+EMPTY, DROPOUT = 0.1, 0.15  # share of captions without words, of colours and shapes not told
 CHECK_TIMES = (980, 850, 700, 500, 300, 100)
 CHECKED, CHECKED_IN_SMOKE = 64, 8
 DECAY = 0.998
@@ -25,7 +26,7 @@ def train(
 
     `hold` is the share of the budget at full rate; the rate then falls to 3 %.
     """
-    scenes = Captioned(setting, EMPTY)
+    scenes = Captioned(setting, EMPTY, DROPOUT)
     run = Run(setting, f"unet_{layout}", rate=rate, hold=hold, floor=0.03, warm_up=100)
     unet, average = _start(setting, run, layout)
     optimiser = torch.optim.AdamW(
