@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..engine.errors import TandemError
-from . import demo, distill, export, models, profile, train, worker, workers
+from . import calibrate, demo, distill, export, models, profile, train, worker, workers
 
 
 class Commands(Protocol):
@@ -23,6 +23,7 @@ COMMANDS = (
     workers,
     models,
     profile,
+    calibrate,
     train,
     distill,
     export,
