@@ -67,6 +67,7 @@ def _trace(graph: Graph, file: Path) -> None:
             output_names=list(graph.outputs),
             dynamic_axes=graph.axes(),
             opset_version=OPSET,
+            training=torch.onnx.TrainingMode.PRESERVE,  # else it sets, and resets to the wrapper's
             custom_opsets={DOMAIN: 1} if found else {},
             dynamo=False,
         )

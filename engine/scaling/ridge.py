@@ -52,4 +52,4 @@ def _left_out(rows: Matrix, wanted: Matrix, groups: Matrix, penalty: float) -> f
 
 def _weights(rows: Matrix, wanted: Matrix, penalty: float) -> Matrix:
     square = rows.T @ rows + penalty * np.eye(rows.shape[1])
-    return np.linalg.solve(square, rows.T @ wanted)
+    return np.asarray(np.linalg.solve(square, rows.T @ wanted), np.float64)
