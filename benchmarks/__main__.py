@@ -17,7 +17,8 @@ import json
 import logging
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,16 +56,25 @@ def find(name: str) -> ModuleType:
     return importlib.import_module(f".{name}", __package__)
 
 
-def run(name: str, quick: bool, keep: Path | None = None) -> dict[str, Any]:
+def run(
+    name: str, quick: bool, keep: Path | None = None, folders: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The result in its JSON form.
 
     A full run of parts keeps them in `keep` and goes on from those that are there.
 
+    Args:
+        folders: of models, in place of those in the benchmark's settings.
     Raises:
-        BadInput: `keep` is given, but the benchmark is not made of parts.
+        BadInput: `keep` is given, but the benchmark is not made of parts; or a folder that it has
+            no use for.
     """
     benchmark, more = find(name), more_of(name)
     settings, *added = [one.QUICK if quick else one.Settings() for one in (benchmark, *more)]
+    for option, folder in (folders or {}).items():
+        if option not in {field.name for field in fields(settings)}:
+            raise BadInput(f"--{option}", folder, f"leave it out, {name} has no use for it")
+        settings = replace(settings, **{option: folder})
     machine = describe_machine()  # with its load before ours
     began = time.perf_counter()
     if hasattr(benchmark, "parts"):
@@ -117,11 +127,15 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="under 45 s; times are not compared")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where finished parts of it lie")
+    parser.add_argument("--folder", metavar="DIR", help="models in place of the shipped family's")
+    parser.add_argument("--trained", metavar="DIR", help="of tandem train: members to compare with")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         benchmark = find(args.name)
-        result = run(args.name, args.quick, args.keep)
+        given = {"folder": args.folder, "trained": args.trained}
+        folders = {option: folder for option, folder in given.items() if folder}
+        result = run(args.name, args.quick, args.keep, folders)
     except TandemError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..engine.sampling.family_files import CONTROL_NETS, control_file
-from ..training.captions import caption
+from ..training.captions import Caption, caption
 from ..training.files import open_control_net
 from ..training.generate import Control, Family, generate
 from ..training.hints import KINDS, hints
@@ -46,7 +46,11 @@ class Hinted:
 
     scenes: Scenes
     truth: Truth
-    words: list[tuple[str, ...]]
+    told: list[Caption]
+
+    @property
+    def words(self) -> list[tuple[str, ...]]:
+        return [one.words for one in self.told]
 
     def hints(self, kind: str) -> Tensor:
         truth = self.truth
@@ -76,8 +80,8 @@ def hinted_scenes(count: int, seed: int, block: slice = slice(None)) -> Hinted:
     """Scenes `block` of the first `count` with a figure."""
     scenes = sample_scenes(8 * count, seed)
     rows = ((scenes.shape == FIGURE) & scenes.present).any(1).nonzero()[:, 0][:count][block]
-    words = [caption(scenes, row, seed).words for row in rows.tolist()]
-    return Hinted(scenes[rows], render(scenes[rows]), words)
+    told = [caption(scenes, row, seed) for row in rows.tolist()]
+    return Hinted(scenes[rows], render(scenes[rows]), told)
 
 
 def shipped_nets(family: Family, folder: Path) -> dict[str, ControlNetModel]:

@@ -21,8 +21,8 @@ from ..engine.sampling.family import load_family
 from ..engine.scaling.apply import apply_as_asked, apply_estimated, rows_of_run
 from ..engine.scaling.ledger import Row
 from ..engine.scaling.one_step import scales_by_one_step
-from ..engine.scaling.rule import Rule
 from ..engine.scaling.scale import Scale
+from ..engine.scaling.settings import Settings
 from ..training.export import CONTROL_NETS, control_file
 from ..training.hints import KINDS
 from ..training.judge import Judge, Reading, adherence, read
@@ -57,7 +57,7 @@ class Studio:
         hints = self._hints(one, strengths or ARMS["ones"](len(one.asked)))
         sides = [self._encoded(" ".join(one.told.words)), self.negative]
         if strengths is None:
-            (positive, negative), ledger = apply_estimated(sides, hints, Rule())
+            (positive, negative), ledger = apply_estimated(sides, hints, Settings())
             used = ledger.asked
         else:
             (positive, negative), asked = apply_as_asked(sides, hints)
@@ -75,12 +75,13 @@ class Studio:
             rows = tuple(Row(scale, steps if scale.scale else None) for scale in used)
         return Drawn(self.vae.decode(latent).movedim(-1, 1), rows, seconds)
 
-    def estimate(self, one: Set, seed: int) -> tuple[Scale, ...]:
+    def estimate(self, one: Set, seed: int, settings: Settings | None = None) -> tuple[Scale, ...]:
         """By one step alone."""
         sides = [self._encoded(" ".join(one.told.words)), self.negative]
         start = torch.zeros(1, 4, LATENT, LATENT)
         hints = self._hints(one, ARMS["ones"](len(one.asked)))
-        return scales_by_one_step(self.model, sides, hints, start, seed, Rule()).rows
+        found = scales_by_one_step(self.model, sides, hints, start, seed, settings or Settings())
+        return found.rows
 
     def _encoded(self, text: str) -> Any:
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))

@@ -28,7 +28,7 @@ def pushes_of_steps(studio: Studio, one: Set, steps: int) -> list[list[float]]:
         """Measures on every step, and decides nothing."""
 
         def settle(self, probe: Probe) -> None:
-            gram, _ = joined(probe.steps)
+            gram = joined(probe.steps).gram
             probe.steps, probe.chunks = [], 0
             seen.append(np.sqrt(gram.diagonal().clip(min=0)).tolist())
 

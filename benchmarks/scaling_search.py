@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..engine.scaling.calibration import best_in_turns
 from ..training.judge import Judge
 from .scaling_draw import Studio, judged
 from .scaling_figures import total
@@ -41,18 +43,8 @@ class Search:
     def best(self, most: int) -> Scales:
         """One scale after the other, until none helps or `most` were tried."""
         [one] = self.block.sets
-        now = tuple(ARMS["ones"](len(one.asked)))
-        while True:
-            before = now
-            for at in range(len(now)):
-                for scale in TRIED:
-                    other = (*now[:at], scale, *now[at + 1 :])
-                    if len(self.known) >= most and other not in self.known:
-                        return now
-                    if any(other) and self.score(other) > self.score(now):
-                        now = other
-            if now == before:
-                return now
+        ones = tuple(ARMS["ones"](len(one.asked)))
+        return best_in_turns(ones, TRIED, lambda s: self.score(s) if any(s) else -math.inf, most)
 
 
 def searched(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..engine.errors import TandemError
-from . import demo, models, profile, train, worker, workers
+from . import calibrate, demo, distill, export, models, profile, train, worker, workers
 
 
 class Commands(Protocol):
@@ -23,7 +23,10 @@ COMMANDS = (
     workers,
     models,
     profile,
+    calibrate,
     train,
+    distill,
+    export,
 )  # one module a command, in the order of --help
 
 

@@ -34,6 +34,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ca-file", metavar="FILE", help="certificate (PEM) of that worker")
     parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="sample again with few-step compact members, and show calls and times side by side",
+    )
+    parser.add_argument(
         "--keep-running", action="store_true", help="leave the editor open on a URL until Ctrl-C"
     )
     parser.add_argument("--comfyui", metavar="DIR", help="use the ComfyUI in this folder")

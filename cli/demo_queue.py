@@ -50,6 +50,18 @@ def queue_example(api: ComfyApi, photo: Path | None, prompt: str | None, log: Pa
     return _with_a_second_try(api, graph, log)
 
 
+def queue_again(api: ComfyApi, graph: Graph, log: Path) -> Result:
+    """Runs another graph of the same models and photo.
+
+    Raises:
+        Unavailable: it failed.
+    """
+    result = _run(api, graph)
+    if result.status != "success":
+        raise _failed(result, log)
+    return result
+
+
 def with_photo(graph: Graph, name: str) -> Graph:
     """The example with a photo in place of its scene, and lines in place of what the scene knows.
 
@@ -79,10 +91,7 @@ def _with_a_second_try(api: ComfyApi, graph: Graph, log: Path) -> Run:
     why = "The worker was lost, so the graph ran again with all conditions on auto"
     warning = f"{why}: {result.error}"
     print(warning, flush=True)
-    result = _run(api, graph)
-    if result.status != "success":
-        raise _failed(result, log)
-    return Run(graph, result, None, (warning,))
+    return Run(graph, queue_again(api, graph, log), None, (warning,))
 
 
 def _lost_worker(result: Result) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..headless.graph import Graph, nodes_of, the_node
 from ..headless.result import Result
+from .demo_fast import LOADER, Sampled, beside
 
-LOADER = "TandemLoadCompactModel"
 TINY = "demo"
 KNOWN = ": tiny, 128 x 128 pixels, knows a few dozen words (demo_models/README.md)"
 
@@ -47,6 +47,7 @@ class Report:
     run_s: float
     total_s: float
     files: Mapping[str, Any]
+    runs: tuple[Sampled, ...] = ()  # to compare, if there were two
 
     def as_dict(self) -> dict[str, Any]:
         return {"version": 1, **asdict(self)}
@@ -63,12 +64,14 @@ def report_of(
     files: Mapping[str, Any],
     pinned: tuple[str, str] | None = None,
     warnings: tuple[str, ...] = (),
+    runs: tuple[Sampled, ...] = (),
 ) -> Report:
     """From what the nodes showed; a figure that they did not show is None.
 
     Args:
         pinned: the condition that had no choice of lane, if one had none, and why.
         warnings: what else has to be said about the run.
+        runs: this one and another, to show side by side.
     """
     [plan] = result.outputs[the_node(graph, "TandemRunConditions")]["tandem_plan"]
     applied = result.outputs[the_node(graph, "TandemApplyConditions")]["tandem_scales"]
@@ -90,6 +93,7 @@ def report_of(
         run_s=result.seconds,
         total_s=total_s,
         files=files,
+        runs=runs,
     )
 
 
@@ -159,6 +163,8 @@ def report_text(report: Report) -> str:
     lines += [*_scales(report), ""]
     lines += [f"{'node':<26}{'seconds':>9}"]
     lines += [f"{kind:<26}{took:>9.2f}" for kind, took in report.node_seconds.items()]
+    if report.runs:
+        lines += ["", *beside(report.runs)]
     lines += ["", f"steps     {report.steps}", f"run       {report.run_s:.1f} s"]
     lines += [f"total     {report.total_s:.1f} s, with starting ComfyUI and the worker"]
     return "\n".join(lines) + "\n"

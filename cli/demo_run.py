@@ -18,13 +18,23 @@ from PIL import Image, ImageOps
 from ..engine.errors import BadInput, Unavailable
 from ..engine.offload.workers import WorkerEntry, remove_worker
 from ..headless.api import ComfyApi
-from ..headless.graph import the_node
+from ..headless.graph import Graph, read_graph, the_node
 from ..headless.lock import only_one
 from ..headless.pack import ROOT
+from ..headless.result import Result
 from ..headless.session import Session, open_session
 from ..headless.signals import ending_in_order, undisturbed
 from ..headless.worker import WorkerProcess, elsewhere, register, registry
-from .demo_queue import GRAPH, PINNED, Run, condition_titles, prompt_node, queue_example
+from .demo_fast import check_fast_files, fast_graph, sampled
+from .demo_queue import (
+    GRAPH,
+    PINNED,
+    Run,
+    condition_titles,
+    prompt_node,
+    queue_again,
+    queue_example,
+)
 from .demo_report import Report, report_of, report_text
 from .demo_sheet import Tile, contact_sheet
 
@@ -45,6 +55,8 @@ def run_demo(options: argparse.Namespace) -> int:
         raise BadInput("--comfyui", options.comfyui, do)
     if not GRAPH.is_file():  # installed by pip, without the examples
         raise Unavailable("example graph", str(GRAPH), "run the demo from a clone of Tandem")
+    if options.fast:
+        check_fast_files(fast_graph(read_graph(GRAPH)))
     _check_writable(OUTPUT / "report.json")
     if options.json:
         _check_writable(options.json)
@@ -63,7 +75,12 @@ def _run_alone(options: argparse.Namespace, began: float) -> None:
         session = started.everything(Path(options.comfyui), away)
         photo, log = PHOTO if options.photo else None, OUTPUT / "logs" / "comfyui.log"
         run = queue_example(session.api, photo, options.prompt, log)
-        report = _save(session.api, run, options, time.monotonic() - began)
+        other = None
+        if options.fast:
+            print("The same once more, fast", flush=True)
+            graph = fast_graph(run.graph)
+            other = graph, queue_again(session.api, graph, log)
+        report = _save(session.api, run, other, options, time.monotonic() - began)
         _publish(report, options.json)
         if options.keep_running:
             _keep(session)
@@ -137,7 +154,13 @@ def _take_photo(given: Path, file: Path) -> None:
         raise BadInput("--photo", str(given), f"give a picture, {error}") from error
 
 
-def _save(api: ComfyApi, run: Run, options: argparse.Namespace, total_s: float) -> Report:
+def _save(
+    api: ComfyApi,
+    run: Run,
+    other: tuple[Graph, Result] | None,
+    options: argparse.Namespace,
+    total_s: float,
+) -> Report:
     graph, result = run.graph, run.result
     saved = [node for node in result.outputs if graph[node]["class_type"] == "SaveImage"]
     from_hints = the_node(graph, "TandemRunConditions")
@@ -149,6 +172,11 @@ def _save(api: ComfyApi, run: Run, options: argparse.Namespace, total_s: float) 
         "contact_sheet": str(OUTPUT / "contact_sheet.png"),
         "report": str(OUTPUT / "report.json"),
     }
+    runs = ()
+    if other:
+        runs = sampled("normal", graph, result), sampled("fast", *other)
+        image = other[1].outputs[picture]["images"][0]
+        files["picture_fast"] = _fetch(api, image, OUTPUT / "picture_fast.png")
     report = report_of(
         graph,
         result,
@@ -159,6 +187,7 @@ def _save(api: ComfyApi, run: Run, options: argparse.Namespace, total_s: float) 
         pinned=(run.pinned, PINNED) if run.pinned else None,
         warnings=(*run.warnings, *_unknown_words(OUTPUT / "logs" / "comfyui.log")),
         files=files,
+        runs=runs,
     )
     tiles = [Tile(PHOTO, "photo", report.photo)]
     images = result.outputs[hints]["images"]
@@ -169,6 +198,9 @@ def _save(api: ComfyApi, run: Run, options: argparse.Namespace, total_s: float) 
         tiles.append(Tile(file, f"hint: {title}", f"made on {task.ran}{took}"))
     note = f"{report.steps} steps, model: {report.model}"
     tiles.append(Tile(OUTPUT / "picture.png", "picture", note))
+    for one in runs[1:]:
+        note = f"{one.steps} steps, model: {one.model}"
+        tiles.append(Tile(Path(files["picture_fast"]), f"picture, {one.name}", note))
     note = f"{len(report.subtasks)} conditions, {report.steps} steps, {report.run_s:.1f} s"
     if run.pinned:
         note += f"; {run.pinned} {PINNED}"
@@ -207,7 +239,8 @@ def _publish(report: Report, also: Path | None) -> None:
         also.parent.mkdir(parents=True, exist_ok=True)
         also.write_text(form, encoding="utf-8")
     print(f"\n{text}")
-    for name in ("picture.png", "hints", "contact_sheet.png", "report.txt", "report.json"):
+    fast = ["picture_fast.png"] if report.runs else []
+    for name in ("picture.png", *fast, "hints", "contact_sheet.png", "report.txt", "report.json"):
         print(f"{name.partition('.')[0].replace('_', ' '):<14} {OUTPUT / name}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -17,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..engine.errors import BadInput, Unavailable
+from ..engine.machine import device
 from .models import folders_of
 from .workers import registry_folder
 
@@ -130,20 +130,6 @@ def _in_a_fresh_process(
         seen = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise Unavailable(f"measurement of {name}", seen, "mend or leave out the detector")
     return [Measured(**row) for row in json.loads(done.stdout.splitlines()[-1])]
-
-
-def device() -> str:
-    """Processor, cores and system in a line; nothing that tells one machine from its like."""
-    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-
-
-def _processor() -> str:
-    try:
-        rows = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "CPU"
-    names = [row.partition(":")[2].strip() for row in rows if row.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def versions() -> dict[str, str]:

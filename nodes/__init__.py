@@ -13,6 +13,7 @@ class TandemExtension(ComfyExtension):
         from .conditions import ConditionFromFile, ConditionOfHint, MakeCondition
         from .detect import Detect
         from .detector_choice import open_detectors
+        from .exported import RunExported, RunExportedControlNet, offer_exported
         from .fast import FastSampler
         from .models import FitControlNet, LatentConsistency, LoadCompactModel, LoadLora
         from .offload import EdgeWorker, PlanOffload, RunConditions
@@ -23,6 +24,7 @@ class TandemExtension(ComfyExtension):
 
         open_detectors()
         offer_family_files()
+        offer_exported()
         return [
             MakeCondition,
             EdgeWorker,
@@ -46,4 +48,6 @@ class TandemExtension(ComfyExtension):
             ConditionOfHint,
             EstimateScales,
             Report,
+            RunExported,
+            RunExportedControlNet,
         ]

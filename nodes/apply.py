@@ -41,8 +41,23 @@ class ApplyConditions(io.ComfyNode):
                     default=False,
                     optional=True,
                     tooltip="The sampler measures on its first step what each condition adds, "
-                    "lowers what disagrees and leaves out what adds nothing. Strengths are the "
-                    "upper bounds. Scale Report shows what it found.",
+                    "lowers what disagrees, and leaves out what others say or nobody hears. "
+                    "Strengths are the upper bounds. Scale Report shows what it found.",
+                ),
+                io.Boolean.Input(
+                    "levels",
+                    default=False,
+                    optional=True,
+                    tooltip="With 'estimate': the coarse blocks of the UNet get scales of their "
+                    "own, by what each condition adds there.",
+                ),
+                io.Boolean.Input(
+                    "reuse",
+                    default=False,
+                    optional=True,
+                    tooltip="With 'estimate': a ControlNet that says nearly the same as on the "
+                    "step before is called on every second step only; one that falls silent is "
+                    "not called any more. Changes the picture a little.",
                 ),
             ],
             outputs=[
@@ -61,16 +76,21 @@ class ApplyConditions(io.ComfyNode):
         vae: Any = None,
         scales: Scales | None = None,
         estimate: bool = False,
+        levels: bool = False,
+        reuse: bool = False,
     ) -> io.NodeOutput:
         from ..engine.scaling.apply import apply_as_asked, apply_estimated, apply_scaled
         from ..engine.scaling.ledger import Row
         from ..engine.scaling.payload import scales_payload
-        from ..engine.scaling.rule import Rule
         from ..engine.scaling.scale import Scales
+        from ..engine.scaling.settings import Pace, Settings
 
+        if (levels or reuse) and not estimate:
+            raise BadInput("levels or reuse", True, "turn on estimate too, or turn it off")
         sides = positive, negative
+        settings = Settings(levels=levels, pace=Pace() if reuse else None)
         if scales is None and estimate:
-            (pos, neg), ledger = apply_estimated(sides, hints, Rule(), vae)
+            (pos, neg), ledger = apply_estimated(sides, hints, settings, vae)
             used = Scales(ledger.asked)
         elif scales is None:
             (pos, neg), used = apply_as_asked(sides, hints, vae)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..engine.conditions import Hint
+from ..engine.scaling import FOLDER
+from .checks import check_choice
+from .model_folders import user_folder
 from .show import json_safe, listed
 from .sockets import Hints, ScalesSocket
 
 FLOATS = 6  # sockets of single scales
+BY_RULE = "no: by the rule"
+
+
+def files() -> dict[str, Path]:
+    """What was learned of the user's own models, by name."""
+    folder = user_folder() / FOLDER
+    return {path.stem: path for path in sorted(folder.glob("*.json"))}
 
 
 class EstimateScales(io.ComfyNode):
@@ -36,6 +48,11 @@ class EstimateScales(io.ComfyNode):
                 io.Vae.Input(
                     "vae", optional=True, tooltip="Only for ControlNets that ask for one."
                 ),
+                io.Combo.Input(
+                    "learned", options=[BY_RULE, *files()], default=BY_RULE, optional=True,
+                    tooltip="What lowers the conditions that stay: the rule, or what `tandem "
+                    "calibrate scales` learned of your models.",
+                ),
             ],
             outputs=[
                 ScalesSocket.Output("scales", "scales"),
@@ -43,6 +60,12 @@ class EstimateScales(io.ComfyNode):
                 *(io.Float.Output(f"scale_{n}", f"scale {n}") for n in range(1, FLOATS + 1)),
             ],
         )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, learned: str = BY_RULE, **rest: Any) -> str:
+        """What was learned, as its file may be made again under the same name."""
+        path = files().get(learned)
+        return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
 
     @classmethod
     def execute(
@@ -54,14 +77,19 @@ class EstimateScales(io.ComfyNode):
         latent_image: Any,
         seed: int,
         vae: Any = None,
+        learned: str = BY_RULE,
     ) -> io.NodeOutput:
+        from ..engine.scaling.learned_file import read_learned
         from ..engine.scaling.ledger import Row
         from ..engine.scaling.one_step import scales_by_one_step
         from ..engine.scaling.payload import scales_payload
-        from ..engine.scaling.rule import Rule
+        from ..engine.scaling.settings import Settings
 
+        known = files()
+        check_choice("learned", learned, [BY_RULE, *known])
         sides, start = (positive, negative), latent_image["samples"]
-        scales = scales_by_one_step(model, sides, hints, start, seed, Rule(), vae)
+        settings = Settings(learned=read_learned(known[learned]) if learned in known else None)
+        scales = scales_by_one_step(model, sides, hints, start, seed, settings, vae)
         single = [row.scale for row in scales.rows[:FLOATS]]
         single += [0.0] * (FLOATS - len(single))
         ui = {"tandem_scales": [json_safe(scales_payload(map(Row, scales.rows)))]}

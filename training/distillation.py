@@ -1,9 +1,9 @@
 """What a student is taught by: the task, the teacher's output, and its features on the way.
 
 Source: BK-SDM, arXiv 2305.15798: L = task + output + features, each with weight 1. There all
-three are plain squared errors. Here the first two weigh times as the family's own training does,
-and every feature's error is in shares of the teacher's mean square, so that no stage outweighs
-the others; their mean is taken.
+three are plain squared errors: `bk_loss`, for pretrained teachers. For the family the first two
+weigh times as its own training does, and every feature's error is in shares of the teacher's mean
+square, so that no stage outweighs the others; their mean is taken.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch.nn.functional import mse_loss
 
 from .diffusion import weighted_loss
 
@@ -55,3 +56,15 @@ def taught_loss(
     """`out` [N, 4, h, w] against the noise and the teacher's guess of it; the features' loss."""
     task, output = (weighted_loss(out, wanted, times, 0.1) for wanted in (noise, taught))
     return task + output + features
+
+
+def bk_loss(
+    out: Tensor,
+    noise: Tensor,
+    taught: Tensor,
+    features: Sequence[Tensor],
+    wanted: Sequence[Tensor],
+) -> Tensor:
+    """As published: squared errors of the noise and the teacher's guess, and of every feature."""
+    pairs = [(out, noise), (out, taught), *zip(features, wanted, strict=True)]
+    return torch.stack([mse_loss(a.float(), b.float()) for a, b in pairs]).sum()

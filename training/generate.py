@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import Module
 
 from .autoencoder import Autoencoder
 from .consistency import sample_lcm
 from .diffusion import guided, sample_ancestral, sample_solver
-from .libraries import CLIPTextModel, ControlNetModel, UNet2DConditionModel
+from .libraries import CLIPTextModel, ControlNetModel
 from .students import encoder_outputs, kept_residuals
 from .text import encode, no_words
 from .unet import LATENT_SIDE
@@ -26,13 +29,19 @@ SAMPLERS = ("ancestral", "solver")
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    unet: UNet2DConditionModel
+    unet: Any  # UNet2DConditionModel, or what is called like it
     text: CLIPTextModel
     autoencoder: Autoencoder
 
     @property
     def device(self) -> torch.device:
-        return self.unet.device
+        return self.text.device
+
+    @property
+    def outputs(self) -> int:
+        """Of the UNet's encoder; an exported UNet, which has no blocks, tells itself."""
+        told = getattr(self.unet, "outputs", None)
+        return encoder_outputs(self.unet) if told is None else told
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ def generate(
         shape = (len(some), 4, LATENT_SIDE, LATENT_SIDE)
         noise = torch.randn(shape, generator=generator).to(family.device)
         near = tuple(
-            Control(control.net, control.hints[at : at + batch], control.strength)
+            encoded_once(replace(control, hints=control.hints[at : at + batch].to(family.device)))
             for control in controls
         )
         said, plain = encode(family.text, tokens), _predictor(family, near)
@@ -87,20 +96,18 @@ def generate(
 
 def _predictor(family: Family, controls: tuple[Control, ...]):
     """Noise of the batch; ControlNets' residuals are added up, as chains in ComfyUI do."""
-    outputs = encoder_outputs(family.unet)
+    outputs = family.outputs
 
     @torch.no_grad()
     def predict(latents: Tensor, times: Tensor, context: Tensor) -> Tensor:
         latents = latents.contiguous(memory_format=torch.channels_last)
         extra: dict[str, object] = {}
         for control in controls:
-            hints = control.hints.to(latents.device)
-            hints = hints.repeat(len(latents) // len(hints), 1, 1, 1)
             down, middle = control.net(
                 latents,
                 times,
                 context,
-                controlnet_cond=hints,
+                controlnet_cond=control.hints.repeat(len(latents) // len(control.hints), 1, 1, 1),
                 conditioning_scale=control.strength,
                 return_dict=False,
             )
@@ -116,6 +123,32 @@ def _predictor(family: Family, controls: tuple[Control, ...]):
         return family.unet(latents, times, context, return_dict=False, **extra)[0]
 
     return predict
+
+
+class _Encoded(Module):
+    """In place of a hint encoder: what it made of some hints, for batches that repeat them."""
+
+    def __init__(self, encoded: Tensor) -> None:
+        super().__init__()
+        self.encoded = encoded
+
+    def forward(self, hints: Tensor) -> Tensor:
+        return self.encoded.repeat(len(hints) // len(self.encoded), 1, 1, 1)
+
+
+@torch.no_grad()
+def encoded_once(control: Control) -> Control:
+    """Its hints go through the encoder now, not on every step: nothing else changes the result.
+
+    Half of this family's ControlNet is the encoder. The net that was given stays as it is.
+    """
+    net = copy.copy(control.net)
+    encoder = net.controlnet_cond_embedding
+    net._modules = {
+        **net._modules,
+        "controlnet_cond_embedding": _Encoded(encoder(control.hints)),
+    }
+    return replace(control, net=net)
 
 
 def contact_sheet(pictures: Tensor, path: Path, columns: int = 8) -> None:

@@ -102,8 +102,11 @@ class Run:
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         self.samples += count
-        value = float(loss.detach())
-        self.loss = value if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * value
+        self.note(float(loss.detach()))
+
+    def note(self, loss: float) -> None:
+        """What is logged is smoothed."""
+        self.loss = loss if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss
 
     def log(self, **figures: Any) -> None:
         """One line for a person and the same as JSON in `<name>.log.jsonl`."""

@@ -63,13 +63,15 @@ def kept_residuals(
 ) -> tuple[list[Tensor], Tensor]:
     """A full or compact ControlNet's residuals for a student with so many encoder outputs.
 
-    A ControlNet made for the student passes unchanged. Tiny is not as deep as the middle: 0.
+    A ControlNet made for the student passes unchanged. Tiny is not as deep as the middle: 0. So are
+    the places of a full UNet that a compact ControlNet has nothing for.
     """
     if len(residuals) == outputs:
         return list(residuals), middle
+    nothing = torch.zeros((), device=middle.device)
     given = dict(zip(kept_positions(len(residuals)), residuals, strict=True))
-    kept = [given[position] for position in kept_positions(outputs)]
-    return kept, middle if outputs > 6 else torch.zeros((), device=middle.device)
+    kept = [given.get(position, nothing) for position in kept_positions(outputs)]
+    return kept, middle if outputs > 6 else nothing
 
 
 def encoder_outputs(unet: Module) -> int:

@@ -24,25 +24,35 @@ def build_unet(layout: str, widths: tuple[int, ...] = (WIDTH,) * 4) -> UNet2DCon
 
     `small`: base without the middle; `tiny`: three levels, without the middle.
     """
-    levels = 3 if layout == "tiny" else 4
-    down = [CROSS_DOWN] * 3 + [PLAIN_DOWN]
-    if layout == "stem":
-        down[0] = PLAIN_DOWN
-    down = down[:levels]
-    options: dict[str, Any] = {}
-    if layout in ("small", "tiny"):
-        options["mid_block_type"] = None
+    blocks = blocks_of(layout)
+    levels = len(blocks["down_block_types"])
     return UNet2DConditionModel(
         sample_size=LATENT_SIDE,
         block_out_channels=widths[:levels],
-        down_block_types=down,
-        up_block_types=[PLAIN_UP if name == PLAIN_DOWN else CROSS_UP for name in reversed(down)],
-        layers_per_block=2 if layout == "full" else 1,
         attention_head_dim=[width // HEAD for width in widths[:levels]],  # a number of heads
         cross_attention_dim=CONTEXT,
         norm_num_groups=32,
-        **options,
+        **blocks,
     )
+
+
+def blocks_of(layout: str) -> dict[str, Any]:
+    """A layout as diffusers' options."""
+    down = [CROSS_DOWN] * 3 + [PLAIN_DOWN]
+    if layout == "stem":
+        down[0] = PLAIN_DOWN
+    if layout == "tiny":
+        down = down[:3]
+    options: dict[str, Any] = {
+        "down_block_types": tuple(down),
+        "up_block_types": tuple(
+            PLAIN_UP if name == PLAIN_DOWN else CROSS_UP for name in reversed(down)
+        ),
+        "layers_per_block": 2 if layout == "full" else 1,
+    }
+    if layout in ("small", "tiny"):
+        options["mid_block_type"] = None
+    return options
 
 
 @torch.no_grad()

@@ -11,11 +11,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import comfy.controlnet
-from comfy.cldm.cldm import ControlNet as Network
 from comfy.controlnet import ControlBase
 from comfy.hooks import HookGroup, TransformerOptionsHook
 from comfy.model_patcher import ModelPatcher
@@ -23,12 +22,11 @@ from comfy.patcher_extension import WrappersMP, add_wrapper_with_key, get_wrappe
 from torch import Tensor
 
 from ..errors import BadInput
-from .lean_net import EncodedOnce, lean
+from .link import TAG, Link, Tag
 from .positions import FIT, Control, Fit, OwnFeature, fit_of
-from .summing import summed
+from .summing import fine_height, summed
 
 UNROLL = "tandem_unroll"
-TAG = "tandem_tag"  # attribute of a net
 CORES_OWN = (
     comfy.controlnet.ControlNet,
     comfy.controlnet.ControlNetSD35,
@@ -37,70 +35,37 @@ CORES_OWN = (
 )
 
 
-class Tag(Protocol):
-    """What a net carries as `tandem_tag` when something wants to see what it says."""
-
-    @property
-    def listener(self) -> Listener: ...
-
-
-@dataclass(slots=True, eq=False)
-class Link:
-    """One net of a chain.
-
-    net: our copy without those before it; a foreign one is itself, with all before it.
-    fit: what of its residuals the UNet reads, where not all.
-    factor: what its residuals are multiplied with beside its strength; at 0 it is not called.
-    calls: how often it was, in this run.
-    """
-
-    net: Any
-    foreign: bool
-    fit: Fit | None
-    started: bool = False
-    factor: float = 1.0
-    calls: int = 0
-
-    @property
-    def tag(self) -> Tag | None:
-        return getattr(self.net, TAG, None)
-
-    def pre_run(self, model: Any, percent_to_sigma: Any) -> None:
-        if self.fit and isinstance(self.net, comfy.controlnet.ControlLora):
-            do = "give a whole ControlNet: its network is made of the model's, which lost blocks"
-            raise BadInput("ControlNet", "a Control-LoRA on a compact UNet", do)
-        self.net.pre_run(model, percent_to_sigma)
-        self.started, self.calls = True, 0
-        network = getattr(self.net, "control_model", None)
-        if self.foreign or not isinstance(network, Network):
-            return
-        if not isinstance(network.input_hint_block, EncodedOnce):
-            self.net.control_model = lean(network, self.fit)
-
-    def cleanup(self) -> None:
-        if self.started:
-            self.started = False
-            self.net.cleanup()
-            network = getattr(self.net, "control_model", None)
-            if isinstance(encoder := getattr(network, "input_hint_block", None), EncodedOnce):
-                encoder.known.clear()  # a guider that ComfyUI caches would keep them
-
-
 Found = Sequence[tuple[Link, Control]]
-Watch = Callable[[Found, Control, Tensor, int, dict[str, Any]], Control]
+Watch = Callable[[Found, Control, Tensor, Tensor, int, dict[str, Any]], Control]
+
+
+class Pace(Protocol):
+    """Says which nets are asked anew at a step, and keeps what they said."""
+
+    def ask(
+        self, link: Link, call: Callable[[], Control | None], t: Tensor, options: Any
+    ) -> Control | None:
+        """What the net says at these sigmas: by `call`, or as it did before."""
+        ...
+
+    def heard(self, found: Found) -> None:
+        """Is told what all nets of a call say."""
+        ...
 
 
 class ControlChain(ControlBase):
     """What core asks in place of the chain's last net.
 
-    watch: sees what each net says, their sum, the batch's sigmas, the number of chunks and the
+    watch: sees what each net says, their sum, the batch, its sigmas, the number of chunks and the
     transformer options before the sum goes to the UNet, and gives the sum to use.
+    pace: whether each net is asked on every step; without it all are.
     """
 
     def __init__(self, links: Sequence[Link], last: Any) -> None:
         super().__init__()
         self.links = tuple(links)
         self.watch: Watch | None = None
+        self.pace: Pace | None = None
         self.previous_controlnet = last  # not asked: other packs look there for nets of theirs
 
     def own_residuals(
@@ -115,12 +80,14 @@ class ControlChain(ControlBase):
         """
         found: list[tuple[Link, Control]] = []
         for link in self.links:
-            if link.factor == 0:
+            if not link.acts:
                 continue
-            control = link.net.get_control(x, t, cond, chunks, options)
+            call = partial(_called, link, x, t, cond, chunks, options)
+            control = call() if self.pace is None else self.pace.ask(link, call, t, options)
             if control is not None:
-                link.calls += 1
                 found.append((link, control))
+        if self.pace is not None and found:
+            self.pace.heard(found)
         return found
 
     def get_control(
@@ -129,10 +96,10 @@ class ControlChain(ControlBase):
         found = self.own_residuals(x_noisy, t, cond, batched_number, transformer_options)
         if not found:
             return None
-        total = summed([(control, link.factor) for link, control in found])
+        total = summed([(control, link.factor) for link, control in found], fine_height(x_noisy))
         if self.watch is None:
             return total
-        return self.watch(found, total, t, batched_number, transformer_options)
+        return self.watch(found, total, x_noisy, t, batched_number, transformer_options)
 
     def pre_run(self, model: Any, percent_to_timestep_function: Any) -> None:
         for link in self.links:
@@ -147,6 +114,13 @@ class ControlChain(ControlBase):
 
     def inference_memory_requirements(self, dtype: Any) -> float:
         return sum(link.net.inference_memory_requirements(dtype) for link in self.links)
+
+
+def _called(link: Link, *asked: Any) -> Control | None:
+    control = link.net.get_control(*asked)
+    if control is not None:
+        link.calls += 1
+    return control
 
 
 # Told of a run's guider and chains before it, none where another pack cuts the hints; what it gives

@@ -4,3 +4,5 @@ After the abstract of arXiv 2605.08836, whose formulas are not public: ours stan
 `cover` and `rule`. Importing this needs neither ComfyUI nor torch; `pushes`, `estimator`, `apply`
 and `one_step` do.
 """
+
+FOLDER = "scales"  # of the user's folder: what `tandem calibrate scales` learned

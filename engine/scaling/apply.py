@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 from torch import Tensor
@@ -11,13 +12,13 @@ from torch import Tensor
 from ..conditions import Hint
 from ..control import Applied, apply_hints
 from ..control.chain import Conditioning
-from ..control.unroll import TAG
+from ..control.link import TAG
 from ..errors import BadInput
 from .asked import Asked
 from .estimator import estimating
 from .ledger import Ledger, Row
-from .rule import Rule
 from .scale import Scale, Scales
+from .settings import Settings
 
 EMPTY = "its hint is one flat colour"
 Sides = list[Conditioning]
@@ -32,14 +33,14 @@ def apply_as_asked(
 
 
 def apply_estimated(
-    sides: Sequence[Conditioning], hints: Sequence[Hint], rule: Rule, vae: Any = None
+    sides: Sequence[Conditioning], hints: Sequence[Hint], settings: Settings, vae: Any = None
 ) -> tuple[Sides, Ledger]:
     """As `apply_hints`; every run that the prompts are in measures the scales, and uses them.
 
     Empty hints are left out at once: a net has something to say to them too, so no strength of a
     residual tells. The ledger has the upper bounds, and the scales of each run after it.
     """
-    ledger = Ledger(rule)
+    ledger = Ledger(settings)
     applied, told = apply_hints(
         sides,
         hints,
@@ -54,8 +55,9 @@ def apply_estimated(
 def apply_scaled(
     sides: Sequence[Conditioning], hints: Sequence[Hint], scales: Scales, vae: Any = None
 ) -> tuple[Sides, Scales]:
-    """As `apply_hints`, with these scales in place of strengths; the strength is the upper bound.
+    """As `apply_hints`, with these scales in place of strengths, which stay the upper bounds.
 
+    What a condition carries for others that were left out is bound by their strengths.
     Raises:
         BadInput: scales of other conditions than these.
     """
@@ -64,18 +66,20 @@ def apply_scaled(
     if list(by_cond) != names:
         do = f"estimate again, these are {', '.join(names)}"
         raise BadInput("scales", ", ".join(by_cond), do)
+    strengths = [hint.condition.request.strength for hint in hints]
+    spare = sum(compress(strengths, (row.pruned for row in scales.rows)))
+    share = min(1.0, spare / max(sum(row.carried for row in scales.rows), 1e-12))
 
     def strength_of(cond: str, hint: Hint) -> tuple[float, str | None]:
-        row = by_cond[cond]
-        return min(row.scale, hint.condition.request.strength), row.reason
+        row, most = by_cond[cond], hint.condition.request.strength
+        return min(row.scale - row.carried, most) + share * row.carried, row.reason
 
     applied, told = apply_hints(sides, hints, vae, strength_of)
-    used = map(_scale, told, hints)
     rows = (
-        replace(by_cond[row.cond], strength=row.strength, scale=row.scale, reason=row.reason)
-        if row.pruned
-        else replace(by_cond[row.cond], strength=row.strength, scale=row.scale)
-        for row in used
+        replace(row, strength=most, scale=one.scale, carried=share * row.carried)
+        if one.applied
+        else replace(row, strength=most, scale=0.0, carried=0.0, reason=one.reason)
+        for row, one, most in zip(scales.rows, told, strengths, strict=True)
     )
     return applied, Scales(tuple(rows))
 

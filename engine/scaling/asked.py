@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..control.unroll import Link, Listener
+from ..control.link import Link
+from ..control.unroll import Listener
 from ..errors import BadInput
 from .ledger import Ledger
 

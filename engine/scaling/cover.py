@@ -12,20 +12,28 @@ ROUNDING = 1e-9  # relative
 def cover(gram: Matrix, wanted: int, others: list[int]) -> float:
     """Share of the energy of push `wanted` that the best mix of `others` explains, 0..1.
 
-    The mix has no negative weights: a push that others oppose is not covered by them.
-
     Args:
         gram: [K, K], inner products of K pushes.
-    Source: non-negative least squares by active sets (Lawson and Hanson 1974, chapter 23), on
-        the normal equations.
     """
     energy = float(gram[wanted, wanted])
     if not others or energy <= 0:
         return 0.0
-    among, toward = gram[np.ix_(others, others)], gram[others, wanted]
-    mix = _mix(among, toward, ROUNDING * energy)
-    left = energy - 2 * mix @ toward + mix @ among @ mix
+    mix = best_mix(gram, wanted, others)
+    left = energy - 2 * mix @ gram[others, wanted] + mix @ gram[np.ix_(others, others)] @ mix
     return float(np.clip(1 - left / energy, 0, 1))
+
+
+def best_mix(gram: Matrix, wanted: int, others: list[int]) -> Matrix:
+    """[len(others)] weights >= 0 with which `others` together are nearest to push `wanted`.
+
+    No weight is negative: a push that others oppose is not met by them. What the mix pushes is
+    never longer than the push that it stands for.
+
+    Source: non-negative least squares by active sets (Lawson and Hanson 1974, chapter 23), on
+        the normal equations.
+    """
+    among, toward = gram[np.ix_(others, others)], gram[others, wanted]
+    return _mix(among, toward, ROUNDING * float(gram[wanted, wanted]))
 
 
 def _mix(among: Matrix, toward: Matrix, little: float) -> Matrix:

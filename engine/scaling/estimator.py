@@ -14,21 +14,22 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor
 
+from ..control.link import Link
 from ..control.positions import Control
-from ..control.summing import summed
-from ..control.unroll import ControlChain, Found, Link, tags_of
+from ..control.summing import Factor, fine_height, summed
+from ..control.unroll import ControlChain, Found, tags_of
 from .asked import asked_of, is_asked, names_of
 from .by_output import by_output
-from .ledger import Row, write_all
+from .decided import decided
+from .ledger import write_all
+from .pace import Paced
 from .pushed import Pushed
 from .pushes import Step, compare, joined
-from .rule import decide
 from .scale import Scale
-from .unmeasured import rows_of_others, unmeasured
+from .unmeasured import row_of, rows_of_others, unmeasured
 
 PATCH = "input_block_patch_after_skip"
 
@@ -57,6 +58,7 @@ class Pending:
     total: Control
     pictures: list[int]  # rows of the batch that are conditional
     chunks: int
+    fine: int  # rows of the second finest resolution
     features: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
 
 
@@ -81,6 +83,7 @@ class Estimator:
         probe: Probe,
         found: Found,
         total: Control,
+        x: Tensor,
         t: Tensor,
         chunks: int,
         options: dict[str, Any],
@@ -94,7 +97,7 @@ class Estimator:
         sigma = float(t[0])
         if probe.steps and sigma != probe.sigma:  # a region did not take part in that step
             self.settle(probe)
-            total = summed([(control, link.factor) for link, control in found])
+            total = summed([(control, link.factor) for link, control in found], fine_height(x))
         if self._knows(acting, halves):
             return total
         probe.sigma, probe.acting = sigma, acting
@@ -114,7 +117,7 @@ class Estimator:
             for part, values in total.items()
         }  # a sum of one is that net's own residual
         kept: Control = {part: list(values) for part, values in own.items()}  # core empties its own
-        self.pending = Pending(probe, found, kept, pictures, halves.count(0))
+        self.pending = Pending(probe, found, kept, pictures, halves.count(0), fine_height(x))
         return own
 
     def _knows(self, acting: Sequence[Link], halves: Sequence[int]) -> bool:
@@ -148,7 +151,8 @@ class Estimator:
         if probe.chunks < probe.wanted:
             return
         self.settle(probe)
-        scaled = summed([(control, link.factor) for link, control in pending.found])
+        parts = [(control, link.factor) for link, control in pending.found]
+        scaled = summed(parts, pending.fine)
         for part, values in pending.total.items():
             for old, new in zip(values, scaled[part], strict=True):
                 if old is not None and new is not None:
@@ -158,22 +162,27 @@ class Estimator:
 
     def settle(self, probe: Probe) -> None:
         """Decide by what was measured, for the rest of the run."""
-        gram, where = joined(probe.steps)
-        probe.steps, probe.chunks = [], 0
         conds = names_of(probe.acting)
         nets = [link.net for link in probe.acting]
         strengths = tuple(float(net.strength) for net in nets)
         spans = tuple(net.timestep_percent_range for net in nets)
-        if np.isfinite(gram).all() and np.isfinite(where).all():
-            pushed = Pushed(conds, strengths, spans, gram, where)
-            scales = decide(pushed, asked_of(probe.acting[0]).ledger.rule)
+        measured = joined(probe.steps)
+        probe.steps, probe.chunks = [], 0
+        if measured.is_finite:
+            settings = asked_of(probe.acting[0]).ledger.settings
+            pushed = Pushed(conds, strengths, spans, measured.gram, measured.where)
+            bounds = [
+                self.scales[link].bound if link in self.scales else strength
+                for link, strength in zip(probe.acting, strengths, strict=True)
+            ]
+            scales = decided(pushed, measured.coarse, settings, bounds)
         else:  # no reason to end the user's run
             scales = tuple(
                 Scale(name, strength, strength, reason="not measured: its push is not finite")
                 for name, strength in zip(conds, strengths, strict=True)
             )
         for link, scale in zip(probe.acting, scales, strict=True):
-            link.factor = scale.scale / scale.strength
+            link.factor = _factor(scale)
             self.scales[link] = replace(scale, cond=asked_of(link).cond)
         self._lead()
 
@@ -199,7 +208,7 @@ class Estimator:
             ]
             if same:
                 self.scales[link] = scale = max(same, key=_size)
-                link.factor = scale.scale / scale.strength
+                link.factor = _factor(scale)
 
 
 @contextmanager
@@ -208,13 +217,16 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
     unet: Any = getattr(guider.model_patcher.model, "diffusion_model", None)
     links = {link: None for chain in chains for link in chain.links if is_asked(link)}
     tags = tags_of(cond.get("control") for cond in _positive(guider))
-    estimator = None
+    estimator, paced = None, None
+    if any(asked_of(link).ledger.settings.pace for link in links):
+        paced = Paced()
     if links and isinstance(unet, UNetModel):
         estimator = Estimator(guider, len(unet.input_blocks), links)
         for chain in chains:
             if any(link in links for link in chain.links):
                 estimator.probes.append(probe := Probe(chain))
                 chain.watch = partial(estimator.watch, probe)
+                chain.pace = paced
         patches = guider.model_options["transformer_options"].setdefault("patches", {})
         patches[PATCH] = [*patches.get(PATCH, ()), estimator]
 
@@ -223,7 +235,7 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
             estimator.finish()
         scales = estimator.scales if estimator else {}
         rows = [
-            (asked_of(link).ledger, Row(scales.get(link) or unmeasured(link), link.calls))
+            (asked_of(link).ledger, row_of(link, scales.get(link) or unmeasured(link)))
             for link in links
         ]
         write_all(latent, [*rows, *rows_of_others(tags, chains)])
@@ -232,7 +244,7 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
         yield tell
     finally:
         for chain in chains:
-            chain.watch = None
+            chain.watch = chain.pace = None
         if estimator:
             estimator.pending = None
 
@@ -251,6 +263,11 @@ def _acts(cond: dict[str, Any], sigma: float) -> bool:
     """Whether a scheduled prompt is asked at this noise level, as core's sampler decides it."""
     starts, ends = cond.get("timestep_start"), cond.get("timestep_end")
     return (starts is None or sigma <= starts) and (ends is None or sigma >= ends)
+
+
+def _factor(scale: Scale) -> Factor:
+    coarse = scale.scale if scale.coarse is None else scale.coarse
+    return Factor(scale.scale / scale.strength, coarse / scale.strength)
 
 
 def _size(scale: Scale) -> float:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..errors import BadInput
-from .rule import Rule
 from .scale import Scale
+from .settings import Settings
 
 MOST_RUNS = 16
 OTHERS = "not measured: another pack decides how its ControlNet is called"
@@ -24,26 +24,38 @@ class Row:
     """A condition's scale in a run, and how often its net was called.
 
     calls: None: it was left out, or another pack calls it.
+    reused: how often what it had said before was used again.
+    ended: whether it came to say next to nothing, and was not called from then on.
     """
 
     scale: Scale
     calls: int | None = None
+    reused: int = 0
+    ended: bool = False
 
     def __str__(self) -> str:
         if self.calls is None:
             return str(self.scale)
-        return f"{self.scale}; {self.calls} {'call' if self.calls == 1 else 'calls'}"
+        told = f"{self.scale}; {self.calls} {'call' if self.calls == 1 else 'calls'}"
+        again = f", {self.reused} more times the same again" if self.reused else ""
+        end = ", then next to nothing was left of it" if self.ended else ""
+        return f"{told}{again}{end}"
 
 
 def merged(copies: Sequence[Row]) -> Row:
     """Of one condition's copies, as prompts with different nets before it need: all their calls.
 
-    The scale is the largest of those that acted.
+    The scale is the largest of those that acted; it ended where all of those did.
     """
     acted = [row for row in copies if row.calls != 0] or copies
     largest = max(acted, key=lambda row: row.scale.scale)
     calls = [row.calls for row in copies if row.calls is not None]
-    return Row(largest.scale, sum(calls) if len(calls) == len(copies) else None)
+    return Row(
+        largest.scale,
+        sum(calls) if len(calls) == len(copies) else None,
+        sum(row.reused for row in copies),
+        all(row.ended for row in acted),
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +65,7 @@ class Ledger:
     asked: its conditions in their order; those that were left out before any run with a reason.
     """
 
-    rule: Rule
+    settings: Settings
     asked: tuple[Scale, ...] = ()
     _runs: OrderedDict[str, tuple[Row, ...]] = field(default_factory=OrderedDict)
 

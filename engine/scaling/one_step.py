@@ -14,8 +14,8 @@ from ..conditions import Hint
 from ..control.chain import Conditioning
 from ..sampling.lcm import is_lcm, lcm_sampler
 from .apply import apply_estimated, ledgers_of
-from .rule import Rule
 from .scale import Scales
+from .settings import Settings
 
 STEPS = 20  # of the schedule whose first step it is
 CFG = 1.0  # the conditional half alone is measured
@@ -27,7 +27,7 @@ def scales_by_one_step(
     hints: Sequence[Hint],
     start: Tensor,
     seed: int,
-    rule: Rule,
+    settings: Settings,
     vae: Any = None,
 ) -> Scales:
     """What a run from this seed would measure.
@@ -37,7 +37,7 @@ def scales_by_one_step(
             the first step is nearly all noise.
         vae: only for ControlNets that ask for one.
     """
-    (positive, negative), ledger = apply_estimated(sides, hints, rule, vae)
+    (positive, negative), ledger = apply_estimated(sides, hints, settings, vae)
     if ledger not in ledgers_of(positive):  # every hint was left out
         return Scales(ledger.asked)
     latent = comfy.sample.fix_empty_latent_channels(model, start)

@@ -27,8 +27,15 @@ class ScaleForm(_Form):
     """One condition, in the order of the chain."""
 
     cond: Text
-    strength: float = Field(description="what was asked for, the upper bound")
+    strength: float = Field(description="what was asked for, the upper bound of scale - carried")
     scale: float = Field(description="what is used; 0: its ControlNet is not called")
+    carried: float = Field(
+        description="part of the scale that stands for conditions that it covers and that were "
+        "left out, never more than their strengths"
+    )
+    coarse: float | None = Field(
+        description="the scale at the UNet's coarse resolutions; null: the same there"
+    )
     contribution: float | None = Field(
         description="size of its push, as a share of the UNet's features, beyond what stronger "
         "conditions push too; null: not measured"
@@ -44,6 +51,8 @@ class ScaleForm(_Form):
         description="of its ControlNet in the run; null: before the run, left out of it, or "
         "not known, as another pack calls it"
     )
+    reused: int = Field(description="how often what it had said before was used again")
+    ended: bool = Field(description="whether it came to say next to nothing: not called after")
 
 
 class ScalesForm(_Form):
@@ -60,12 +69,16 @@ def scales_payload(rows: Iterable[Row]) -> dict[str, Any]:
             cond=_cut(row.scale.cond),
             strength=row.scale.strength,
             scale=row.scale.scale,
+            carried=row.scale.carried,
+            coarse=row.scale.coarse,
             contribution=row.scale.contribution,
             cover=row.scale.cover,
             agreement=row.scale.agreement,
             pruned=row.scale.pruned,
             reason=None if row.scale.reason is None else _cut(row.scale.reason),
             calls=row.calls,
+            reused=row.reused,
+            ended=row.ended,
         )
         for row in rows
     ]

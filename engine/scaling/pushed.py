@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,3 +53,8 @@ class Pushed:
         lengths = np.outer(self.sizes, self.sizes)
         cosine = np.divide(self.gram, lengths, out=np.zeros_like(lengths), where=lengths > 0)
         return cosine.clip(-1, 1)
+
+    def at(self, bounds: Sequence[float]) -> Pushed:
+        """The same conditions at other strengths: their pushes change in proportion."""
+        times = np.array(bounds) / np.array(self.strengths)
+        return replace(self, strengths=tuple(bounds), gram=self.gram * np.outer(times, times))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from .pushed import Matrix
 
 COMPARED = 2  # finest resolutions that are compared
 Residuals = Mapping[int, Tensor]  # by the encoder's output that they are added to
@@ -20,17 +21,33 @@ class Step:
 
     gram: [K, K] float64, mean over pictures.
     energy: [K, P] float64, of each push at each place of the finest resolution, of all pictures.
+    coarse: as gram, of the resolutions that it leaves out; None: there are none.
     """
 
     gram: Tensor
     energy: Tensor
+    coarse: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Of one step: gram [K, K], overlap of places [K, K], and gram at the coarse resolutions."""
+
+    gram: Matrix
+    where: Matrix
+    coarse: Matrix | None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether there is anything to decide by."""
+        return bool(np.isfinite(self.gram).all() and np.isfinite(self.where).all())
 
 
 def compare(nets: Sequence[Residuals], features: Mapping[int, Tensor]) -> Step | None:
-    """The pushes of K nets over the finest resolutions; None if there is nothing to compare.
+    """The pushes of K nets over the UNet's resolutions; None if there is nothing to compare.
 
-    Coarse features tell rather which net speaks than what it says. (Seen on few scenes of the
-    demo family; no benchmark shows it.)
+    Coarse ones are kept apart: there, features tell rather which net speaks than what it says.
+    (Seen on few scenes of the demo family; no benchmark shows it.)
 
     Args:
         nets: residuals [B, C, h, w] of each, by the encoder's output, any dtype.
@@ -39,33 +56,42 @@ def compare(nets: Sequence[Residuals], features: Mapping[int, Tensor]) -> Step |
         and all resolutions weighted alike.
     """
     read = {at for residuals in nets for at in residuals} & features.keys()
-    sizes = sorted({_area(features[at]) for at in read}, reverse=True)[:COMPARED]
+    sizes = sorted({_area(features[at]) for at in read}, reverse=True)
     if not sizes:
         return None
-    gram = torch.zeros(len(nets), len(nets), dtype=torch.float64)
-    energy = torch.zeros(len(nets), len(features[min(read)]) * sizes[0], dtype=torch.float64)
+    shape = (len(nets), len(features[min(read)]) * sizes[0])
+    energy = torch.zeros(shape, dtype=torch.float64)
+    grams: list[Tensor] = []
     for size in sizes:
         same = sorted(at for at in features if _area(features[at]) == size)
         fill = [_fill(net, same) for net in nets]
+        gram = torch.zeros(len(nets), len(nets), dtype=torch.float64)
         for at in same:
             shares = _shares(nets, fill, features[at], at)
             rows = shares.flatten(2)  # [B, K, C h w]
-            gram += (rows @ rows.transpose(1, 2)).double().mean(0).cpu() / len(same) / len(sizes)
+            gram += (rows @ rows.transpose(1, 2)).double().mean(0).cpu() / len(same)
             if size == sizes[0]:
                 energy += shares.pow(2).sum(2).transpose(0, 1).flatten(1).double().cpu()
-    return Step(gram, energy)
+        grams.append(gram)
+    fine, coarse = grams[:COMPARED], grams[COMPARED:]
+    return Step(_mean(fine), energy, _mean(coarse) if coarse else None)
 
 
-def joined(steps: Sequence[Step]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gram matrix [K, K] of several calls of one step, and how much their places overlap.
+def joined(steps: Sequence[Step]) -> Measured:
+    """Of several calls of one step: Gram matrices, and how much their places overlap.
 
     The overlap of two is the common mass of their energy maps, each of mass 1.
     """
-    gram = torch.stack([step.gram for step in steps]).mean(0)
     energy = torch.cat([step.energy for step in steps], 1)
     maps = energy / energy.sum(1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
     where = torch.stack([torch.minimum(one, maps).sum(1) for one in maps])
-    return gram.numpy(), where.numpy()
+    coarse = [step.coarse for step in steps if step.coarse is not None]
+    gram = _mean([step.gram for step in steps])
+    return Measured(gram.numpy(), where.numpy(), _mean(coarse).numpy() if coarse else None)
+
+
+def _mean(grams: Sequence[Tensor]) -> Tensor:
+    return torch.stack([*grams]).mean(0)
 
 
 def _shares(nets: Sequence[Residuals], fill: Sequence[float], feature: Tensor, at: int) -> Tensor:

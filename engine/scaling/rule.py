@@ -5,15 +5,17 @@ After the abstract of arXiv 2605.08836 (activation strength, and overlap with ot
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import BadInput
-from .cover import cover
+from .cover import best_mix, cover
 from .pushed import Pushed
 from .scale import Scale
 
+Lower = Callable[[Pushed, Sequence[int]], list[float]]
 FEWEST_JUDGES = 3  # of two that disagree nobody can say which one is wrong
 
 
@@ -31,6 +33,8 @@ class Rule:
     alone, agreed: agreement, as a share of the best, below which a condition is in doubt, and
         from which it is not; in between in proportion.
     lowest, doubted: share of its strength that a condition keeps at least in conflict, in doubt.
+    carried: share of what they cover that those who stay push on behalf of who was left out, so
+        that the sum is pushed on as far as it was; 0: every scale stays below its own strength.
     """
 
     most_cover: float = 0.5
@@ -43,49 +47,64 @@ class Rule:
     agreed: float = 0.6
     lowest: float = 0.5
     doubted: float = 0.25
+    carried: float = 1.0
 
     def __post_init__(self) -> None:
         shares = (self.most_cover, self.least_push, self.together, self.agree, self.enough)
         shares += (self.lowest, self.doubted)
         right = all(0 < share <= 1 for share in shares) and self.alone < self.agreed
-        if not (right and -1 <= self.opposed <= 0):
-            raise BadInput(
-                "rule", self, "need shares above 0, up to 1, opposed -1..0 and alone < agreed"
-            )
+        if not (right and -1 <= self.opposed <= 0 and 0 <= self.carried <= 1):
+            do = "need shares above 0, up to 1, opposed -1..0, alone < agreed and carried 0..1"
+            raise BadInput("rule", self, do)
 
 
 @dataclass(slots=True)
 class _Found:
-    """What is known of one condition so far."""
+    """What is known of one condition so far.
+
+    factor: share of its own strength that it keeps.
+    carried: what it takes over from others, in units of strength, before it is lowered itself.
+    """
 
     factor: float = 1.0
+    carried: float = 0.0
     cover: float = 0.0
     agreement: float | None = None
     reason: str | None = None
 
 
-def decide(pushed: Pushed, rule: Rule) -> tuple[Scale, ...]:
+def decide(pushed: Pushed, rule: Rule, lower: Lower | None = None) -> tuple[Scale, ...]:
     """A scale for each condition, in the order given.
 
     From the strongest push to the weakest: what stronger ones that stay, and act as long, supply
-    already is pruned; the strongest stays. Of those left, two that push each other back are in
-    conflict, and the one with the smaller strength is lowered; one that agrees with none, where
-    the others agree, is doubted, and lowered.
+    already is pruned, and they push it on its behalf; the strongest stays. Of those left, two that
+    push each other back are in conflict, and the one with the smaller strength is lowered; one
+    that agrees with none, where the others agree, is doubted, and lowered.
+
+    Args:
+        lower: gives the share of its strength that each of those left keeps, in place of conflict
+            and doubt.
     """
     found = [_Found() for _ in pushed.conds]
     kept = _prune(pushed, rule, found)
-    _settle_conflicts(pushed, rule, found, kept)
-    _doubt_the_lonely(pushed, rule, found, kept)
+    if lower is None:
+        _settle_conflicts(pushed, rule, found, kept)
+        _doubt_the_lonely(pushed, rule, found, kept)
+    else:
+        for at, share in zip(kept, lower(pushed, kept), strict=True):
+            if share < 1:
+                found[at].factor, found[at].reason = share, f"learned to be {share:.2f} of it"
     sizes = pushed.sizes
     return tuple(
         Scale(
             cond,
             strength,
-            strength * one.factor,
+            strength * one.factor + one.carried * one.factor,
             push=float(sizes[at]),
             cover=one.cover,
             agreement=one.agreement,
             reason=one.reason,
+            carried=one.carried * one.factor,
         )
         for at, (cond, strength, one) in enumerate(
             zip(pushed.conds, pushed.strengths, found, strict=True)
@@ -106,6 +125,7 @@ def _prune(pushed: Pushed, rule: Rule, found: list[_Found]) -> list[int]:
         if kept and one.cover > rule.most_cover:
             most = max(others, key=lambda other: direction[at, other])
             one.reason = f"covered {one.cover:.2f} by {pushed.conds[most]}"
+            _carry(pushed, at, others, rule.carried, found)
         elif kept and share <= rule.least_push * sizes[order[0]]:
             one.reason = f"adds {share / max(sizes[order[0]], 1e-12):.2f} of the strongest"
         else:
@@ -113,6 +133,19 @@ def _prune(pushed: Pushed, rule: Rule, found: list[_Found]) -> list[int]:
             continue
         one.factor = 0.0
     return kept
+
+
+def _carry(pushed: Pushed, gone: int, others: list[int], share: float, found: list[_Found]) -> None:
+    """Who stays takes over what it covers: in strengths, never more than the one that goes had.
+
+    One that lasts longer would go on after the end that the user set, so it takes over nothing.
+    """
+    mix = share * best_mix(pushed.gram, gone, others)
+    strengths = mix * np.array([pushed.strengths[other] for other in others])
+    most = pushed.strengths[gone] / max(float(strengths.sum()), 1e-12)
+    for other, more in zip(others, strengths.tolist(), strict=True):
+        if pushed.spans[other][1] == pushed.spans[gone][1]:
+            found[other].carried += more * min(1.0, most)
 
 
 def _rounded(size: float) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..control.unroll import ControlChain, Link, Tag
+from ..control.link import Link, Tag
+from ..control.unroll import ControlChain
 from .asked import Asked, asked_of, is_asked
 from .ledger import Ledger, Row
 from .scale import Scale
@@ -14,6 +15,10 @@ def unmeasured(link: Link) -> Scale:
     asked, strength = asked_of(link), float(link.net.strength)
     why = "could not be measured" if link.calls else "did not act"
     return Scale(asked.cond, strength, strength, reason=why)
+
+
+def row_of(link: Link, scale: Scale) -> Row:
+    return Row(scale, link.calls, link.reused, link.ended)
 
 
 def rows_of_others(tags: Iterable[Tag], chains: Sequence[ControlChain]) -> list[tuple[Ledger, Row]]:

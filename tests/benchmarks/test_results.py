@@ -15,6 +15,13 @@ AT_LEAST = {
     "planner": {"optimal_standard_n12": 1.0},
     "offload": {"gain_reached_min": 0.8},
     "faults": {"within_pct": 95.0},
+    "distillation": {
+        "adherence_ratio_4step": 0.95,
+        "adherence_ratio_2step": 0.92,
+        "two_phase_gain_lower": 0.0,
+        "compact_control_ratio": 0.97,
+        "int8_adherence_ratio": 0.99,
+    },
     "fast_sampling": {
         "speedup_sampler_k3": 12.0,
         "speedup_end_to_end_k3": 10.0,
@@ -42,6 +49,7 @@ AT_MOST = {
         "networks_above_trivial_pct": 3.0,
         "networks_wrong_hints": 0.0,
     },
+    "distillation": {"int8_size_ratio": 0.3},
     "fast_sampling": {"equality_wrong": 0.0, "identity_wrong": 0.0, "exact_difference": 0.0},
     "worker": {"cancel_p99_s": 1.0, "drain_s": 10.0, "memory_growth_mb_10k": 20.0},
     "faults": {"wrong_hints": 0.0, "lost_runs": 0.0, "cancel_run_p99_s": 1.0},

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from comfyui_tandem.cli.demo_fast import beside, check_fast_files, fast_graph, sampled
 from comfyui_tandem.cli.demo_queue import GRAPH as EXAMPLE
 from comfyui_tandem.cli.demo_queue import condition_nodes, condition_titles, with_photo
 from comfyui_tandem.cli.demo_report import report_of, report_text
 from comfyui_tandem.cli.demo_sheet import Tile, contact_sheet
-from comfyui_tandem.headless.graph import nodes_of, read_graph
+from comfyui_tandem.engine.errors import Unavailable
+from comfyui_tandem.headless.graph import nodes_of, read_graph, the_node
 from comfyui_tandem.headless.result import Result
 from PIL import Image
 
@@ -98,3 +101,70 @@ def test_sheet_holds_every_picture(tmp_path: Path) -> None:
     assert sheet.shape[1] <= 1500
     for colour in colours:
         assert (sheet == colour).all(-1).sum() > 300, colour
+
+
+def test_the_fast_graph_differs_in_models_and_sampling_alone() -> None:
+    before = read_graph(EXAMPLE)
+    graph = fast_graph(before)
+    assert before == read_graph(EXAMPLE), "the graph that was given is as it was"
+    [lcm] = graph.keys() - before.keys()
+    assert graph[lcm]["class_type"] == "TandemLCM"
+    assert graph[lcm]["inputs"]["model"] == [the_node(graph, "TandemLoadCompactModel"), 0]
+    changed = {
+        f"{graph[node]['class_type']}.{key}": value
+        for node in before
+        for key, value in graph[node]["inputs"].items()
+        if value != before[node]["inputs"][key]
+    }
+    assert changed == {
+        "TandemLoadCompactModel.model": "demo-lcm",
+        "ControlNetLoader.control_net_name": "tandem_demo_compact_pose.safetensors",
+        "KSampler.model": [lcm, 0],
+        "KSampler.steps": 4,
+        "KSampler.cfg": 1.0,
+        "KSampler.sampler_name": "lcm",
+        "KSampler.scheduler": "simple",
+    }
+    nets = {
+        graph[node]["inputs"]["control_net_name"] for node in nodes_of(graph, "ControlNetLoader")
+    }
+    assert nets == {f"tandem_demo_compact_{kind}.safetensors" for kind in ("edge", "depth", "pose")}
+
+
+def test_missing_members_are_named_with_what_makes_them(tmp_path: Path) -> None:
+    graph = fast_graph(read_graph(EXAMPLE))
+    (tmp_path / "controlnet").mkdir()
+    for kind in ("edge", "depth"):
+        (tmp_path / "controlnet" / f"tandem_demo_compact_{kind}.safetensors").touch()
+    with pytest.raises(Unavailable) as refused:
+        check_fast_files(graph, tmp_path)
+    told = str(refused.value)
+    for part in ("unet_lcm.safetensors", "compact_pose", "train STAGE", "distill-base, lcm, "):
+        assert part in told
+    assert "compact-control-pose, export" in told and "compact-control-edge" not in told
+    (tmp_path / "unet_lcm.safetensors").touch()
+    (tmp_path / "controlnet" / "tandem_demo_compact_pose.safetensors").touch()
+    check_fast_files(graph, tmp_path)
+
+
+def test_calls_and_times_stand_side_by_side() -> None:
+    normal = read_graph(EXAMPLE)
+    rows = [{"cond": "0:canny", "pruned": False}, {"cond": "1:ready", "pruned": True}]
+    runs = [
+        sampled(
+            name,
+            graph,
+            Result(
+                "id", "success",
+                {the_node(graph, "TandemApplyConditions"): {"tandem_scales": [{"rows": rows}]}},
+                (), (), 9.0, None, {the_node(graph, "KSampler"): seconds},
+            ),
+        )
+        for name, graph, seconds in (("normal", normal, 8.0), ("fast", fast_graph(normal), 0.5))
+    ]  # fmt: skip
+    shown = {line[:20].strip(): line[20:].split("  ") for line in beside(runs)}
+    cells = {key: [cell.strip() for cell in line if cell.strip()] for key, line in shown.items()}
+    assert cells["model"] == ["demo", "demo-lcm"]
+    assert cells["UNet calls"] == ["20 x 2", "4 x 1"]
+    assert cells["ControlNet calls"] == ["20 x 2", "4 x 1"]
+    assert cells["sampler"] == ["8.00 s", "0.50 s"]

@@ -28,6 +28,14 @@ def applied(hints: Sequence[Any], sides: Sides | None = None, **more: Any) -> Si
     return positive, negative
 
 
+def applied_by(settings: Any, hints: Sequence[Any], sides: Sides | None = None) -> Sides:
+    """With settings that no node offers."""
+    from comfyui_tandem.engine.scaling.apply import apply_estimated
+
+    (positive, negative), _ = apply_estimated(sides or both(), hints, settings)
+    return positive, negative
+
+
 def reported(sides: Sides, latent: Any) -> list[dict[str, Any]]:
     """The rows that the node shows after the sampler."""
     from comfyui_tandem.engine.scaling.payload import ScalesForm

@@ -51,9 +51,11 @@ def test_scales_before_the_run_take_one_step() -> None:
     with calls(*nets) as counts:
         scales, summary, *single = estimated(redundant())
     assert [count["net"] for count in counts] == [2, 1, 0, 0]
-    assert single == pytest.approx([0.9, 0.8, 0, 0, 0, 0])
-    assert summary.splitlines()[:3] == ["One extra step was sampled.", "", "- 0:canny: scale 0.90"]
+    assert single == pytest.approx([1.6, 0.8, 0, 0, 0, 0])
+    line = "- 0:canny: scale 1.60, 0.70 of it for what it covers"
+    assert summary.splitlines()[:3] == ["One extra step was sampled.", "", line]
     sides = applied(redundant(), estimate=False, scales=scales)
+    assert sides[0][0][1]["control"].previous_controlnet.strength == pytest.approx(1.6)
     with calls(*nets) as counts:
         sample(stock(), *sides, steps=STEPS)
     assert [count["net"] for count in counts] == [STEPS, STEPS, 0, 0]
@@ -102,6 +104,11 @@ def test_the_strength_bounds_given_scales() -> None:
     (positive, _), used = apply_scaled(both(), [asked(net(0), 0, strength=0.9)], given)
     assert positive[0][1]["control"].strength == 0.9
     assert (used.rows[0].scale, used.rows[0].strength) == (0.9, 0.9)
+    carrier = Scale("0:canny", 1.0, 1.5, carried=0.5)
+    gone = Scale("1:canny", 1.0, 0.0, reason="covered 1.00 by 0:canny")
+    hints = [asked(net(0), 0, strength=0.9), asked(net(0), 0, strength=0.25)]
+    _, used = apply_scaled(both(), hints, Scales((carrier, gone)))
+    assert [(row.scale, row.carried) for row in used.rows] == [(1.15, 0.25), (0.0, 0.0)]
 
 
 def test_the_fast_sampler_uses_prompts_that_measure() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from .chains import Sides, adapter, both, control_lora, foreign_net, forget, net, stock, unrolled
+from .chains import Sides, both, forget, net, stock, unrolled
 from .core_nodes import core_nodes
 from .narrow import conditioning as prompt
 from .narrow import sample
 from .narrow_nets import asked, calls, hint
-from .scaled import applied, redundant, reported
+from .scaled import applied, applied_by, redundant, reported
 
 pytestmark = pytest.mark.comfy
 STEPS = 4
@@ -41,7 +42,8 @@ def test_pruned_nets_are_not_called_again(case: str) -> None:
     evaluations = 2 * STEPS - 1 if options.get("sampler") == "heun" else STEPS
     assert [count["net"] for count in counts] == [evaluations + 1, evaluations, 0, 0]
     rows = reported(sides, latent)
-    assert [row["scale"] for row in rows] == pytest.approx([0.9, 0.8, 0, 0, 0, 0])
+    assert [row["scale"] for row in rows] == pytest.approx([1.6, 0.8, 0, 0, 0, 0])
+    assert [row["carried"] for row in rows] == pytest.approx([0.7, 0, 0, 0, 0, 0], abs=1e-6)
     assert [row["pruned"] for row in rows] == [False, False, True, True, True, True]
     assert [row["calls"] for row in rows] == [evaluations, evaluations, 1, None, None, None]
     assert [row["reason"] for row in rows[2:]] == [
@@ -58,13 +60,18 @@ def test_pruned_nets_are_not_called_again(case: str) -> None:
 def test_the_first_step_has_the_scales_already(layout: str, cfg: float) -> None:
     """The latent is that of a chain without the pruned one: to rounding, as sums are anew."""
     import torch
+    from comfyui_tandem.engine.scaling.rule import Rule
+    from comfyui_tandem.engine.scaling.settings import Settings
 
+    alone = Settings(Rule(carried=0.0))
     for model in (stock(layout), unrolled(layout)):
-        found = sample(model, *applied(redundant()), steps=2, cfg=cfg)
+        found = sample(model, *applied_by(alone, redundant()), steps=2, cfg=cfg)
         expected = sample(model, *applied(redundant()[:2], estimate=False), steps=2, cfg=cfg)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-        whole = sample(model, *applied(redundant(), estimate=False), steps=2, cfg=cfg)
+        whole = sample(model, *applied(redundant()[:3], estimate=False), steps=2, cfg=cfg)
         assert (found - whole).abs().max() > 1e-3
+        carried = sample(model, *applied(redundant()), steps=2, cfg=cfg)
+        torch.testing.assert_close(carried, whole, rtol=1e-4, atol=1e-4)  # a copy is no loss
 
 
 def test_where_nothing_is_to_be_lowered_the_bits_are_those_of_the_strengths() -> None:
@@ -89,14 +96,12 @@ def test_order_does_not_matter() -> None:
 def test_a_lowered_condition_acts_with_its_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from comfyui_tandem.engine.scaling import estimator
-    from comfyui_tandem.engine.scaling.rule import decide
+    from comfyui_tandem.engine.scaling.decided import decided
 
-    def halved(pushed: Any, rule: Any) -> Any:
-        from dataclasses import replace
+    def halved(*given: Any) -> Any:
+        return tuple(replace(one, scale=one.strength / 2) for one in decided(*given))
 
-        return tuple(replace(one, scale=one.strength / 2) for one in decide(pushed, rule))
-
-    monkeypatch.setattr(estimator, "decide", halved)
+    monkeypatch.setattr(estimator, "decided", halved)
     hints = [asked(net(0), 0, strength=0.8), asked(net(1), 1, strength=0.4)]
     found = sample(stock(), *applied(hints), steps=STEPS)
     lower = [asked(net(0), 0, strength=0.4), asked(net(1), 1, strength=0.2)]
@@ -133,29 +138,25 @@ def test_one_that_begins_later_is_measured_when_it_acts() -> None:
     latent = sample(stock(), *sides, steps=STEPS)
     *_, later = reported(sides, latent)
     assert later["pruned"] and later["calls"] == 1
+    assert reported(sides, latent)[0]["carried"] == pytest.approx(0.7)
     never = [asked(net(0), 0), asked(net(1), 1, start=0.5, end=0.51)]
     sides = applied(never)
     row = reported(sides, sample(stock(), *sides, steps=STEPS))[1]
     assert (row["scale"], row["reason"], row["calls"]) == (1.0, "did not act", 0)
 
 
-def test_adapters_and_nets_of_other_packs_take_part_as_they_can() -> None:
-    hints = [
-        asked(adapter(), 0, strength=10.0),
-        asked(net(0), 0, strength=0.2),
-        asked(adapter(), 0, strength=9.0),
-    ]
+def test_what_is_carried_is_carried_on_when_another_begins() -> None:
+    import torch
+
+    hints = [asked(net(0), 0, strength=0.9), asked(net(0), 0, strength=0.7)]
+    hints.append(asked(net(1), 1, start=0.5))
     sides = applied(hints)
-    rows = reported(sides, sample(stock(), *sides, steps=STEPS))
-    assert [row["pruned"] for row in rows] == [False, False, True]
-    assert [row["calls"] for row in rows] == [STEPS, STEPS, 1]
-    lora = [asked(net(0), 0), asked(control_lora(), 1), asked(control_lora(), 1, strength=0.9)]
-    rows = reported(sides := applied(lora), sample(stock(), *sides, steps=STEPS))
-    assert [row["pruned"] for row in rows] == [False, False, True]
-    sides = applied([asked(net(0), 0), asked(foreign_net(1), 1), asked(net(2), 2)])
-    rows = reported(sides, sample(stock(), *sides, steps=STEPS))
-    assert [row["scale"] for row in rows] == [1, 1, 1]
-    assert rows[2]["contribution"] > 0 and rows[1]["contribution"] is None
+    latent = sample(stock(), *sides, steps=STEPS)
+    first, copy, later = reported(sides, latent)
+    assert (first["scale"], first["carried"]) == pytest.approx((1.6, 0.7))
+    assert copy["pruned"] and later["scale"] == 1.0
+    whole = sample(stock(), *applied(hints, estimate=False), steps=STEPS)
+    torch.testing.assert_close(latent, whole, rtol=1e-4, atol=1e-4)
 
 
 def test_nets_before_ours_stay_as_they_are() -> None:
@@ -203,7 +204,9 @@ def test_a_negative_with_other_nets_before_ours_has_the_same_scales() -> None:
     assert [row["pruned"] for row in rows][:3] == [False, False, True]
     assert rows[2]["reason"] == "covered 1.00 by 0:canny"
     assert [row["calls"] for row in rows][:3] == [2 * STEPS, 2 * STEPS, 1]
-    kept = applied(redundant()[:2], with_stock_net_on_the_positive(), estimate=False)
+    assert rows[0]["scale"] == pytest.approx(1.6)
+    carrier = asked(net(0), 0, strength=1.6)
+    kept = applied([carrier, redundant()[1]], with_stock_net_on_the_positive(), estimate=False)
     expected = sample(stock(), *kept, steps=STEPS)
     torch.testing.assert_close(latent, expected, rtol=1e-4, atol=1e-4)
 
@@ -253,7 +256,7 @@ def test_residuals_that_are_not_finite_end_no_run(monkeypatch: pytest.MonkeyPatc
 
     real = estimator.joined
     monkeypatch.setattr(
-        estimator, "joined", lambda steps: (real(steps)[0] * torch.nan, real(steps)[1])
+        estimator, "joined", lambda steps: replace(real(steps), gram=real(steps).gram * torch.nan)
     )
     sides = applied(redundant()[:2])
     rows = reported(sides, sample(stock(), *sides, steps=2))

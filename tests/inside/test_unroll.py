@@ -118,7 +118,7 @@ def test_only_what_the_unet_reads_is_computed(
     layout: str, read: tuple[int, ...], deep: bool
 ) -> None:
     import torch
-    from comfyui_tandem.engine.control import unroll
+    from comfyui_tandem.engine.control import link
 
     [count] = counted(unrolled(layout), chained(both(), (net(0), hint(), 1.0, 0, 1)), net(0))
     assert [f"residual {i}" for i in read] == [
@@ -128,7 +128,7 @@ def test_only_what_the_unet_reads_is_computed(
     sides = three()
     cut = sample(unrolled(layout), *sides, steps=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unroll, "lean", lambda network, _: network)
+        patch.setattr(link, "lean", lambda network, _: network)
         whole = sample(unrolled(layout), *sides, steps=2)
     assert torch.equal(cut, whole)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ import torch
 from comfyui_tandem.engine.errors import BadInput
 from comfyui_tandem.engine.scaling.ledger import MOST_RUNS, Ledger, Row, merged
 from comfyui_tandem.engine.scaling.payload import MOST_ROWS, ScalesForm, scales_payload
-from comfyui_tandem.engine.scaling.rule import Rule
 from comfyui_tandem.engine.scaling.scale import Scale
+from comfyui_tandem.engine.scaling.settings import Settings
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "tandem_scales.schema.json"
 KEPT = Scale("0:canny", 0.75, 0.75, push=1.25, cover=0.0)
@@ -25,20 +26,28 @@ def test_schema_is_the_documented_one() -> None:
 
 def test_payload_is_plain_and_complete() -> None:
     empty = Row(Scale("2:pose", 0.5, 0.0, reason="its hint is one flat colour"))
-    assert scales_payload([Row(KEPT, 20), Row(PRUNED, 1), empty])["rows"] == [
+    carrier = Row(replace(KEPT, scale=1.0, carried=0.25, coarse=0.5), 20, 5, True)
+    rows = scales_payload([Row(KEPT, 20), Row(PRUNED, 1), empty, carrier])["rows"]
+    assert rows == [
         {
-            "cond": "0:canny", "strength": 0.75, "scale": 0.75, "contribution": 1.25,
-            "cover": 0.0, "agreement": None, "pruned": False, "reason": None, "calls": 20,
+            "cond": "0:canny", "strength": 0.75, "scale": 0.75, "carried": 0.0, "coarse": None,
+            "contribution": 1.25, "cover": 0.0, "agreement": None, "pruned": False,
+            "reason": None, "calls": 20, "reused": 0, "ended": False,
         },
         {
-            "cond": "1:depth", "strength": 1.0, "scale": 0.0, "contribution": 0.25,
-            "cover": 0.75, "agreement": None, "pruned": True,
-            "reason": "covered 0.75 by 0:canny", "calls": 1,
+            "cond": "1:depth", "strength": 1.0, "scale": 0.0, "carried": 0.0, "coarse": None,
+            "contribution": 0.25, "cover": 0.75, "agreement": None, "pruned": True,
+            "reason": "covered 0.75 by 0:canny", "calls": 1, "reused": 0, "ended": False,
         },
         {
-            "cond": "2:pose", "strength": 0.5, "scale": 0.0, "contribution": None,
-            "cover": None, "agreement": None, "pruned": True,
-            "reason": "its hint is one flat colour", "calls": None,
+            "cond": "2:pose", "strength": 0.5, "scale": 0.0, "carried": 0.0, "coarse": None,
+            "contribution": None, "cover": None, "agreement": None, "pruned": True,
+            "reason": "its hint is one flat colour", "calls": None, "reused": 0, "ended": False,
+        },
+        {
+            "cond": "0:canny", "strength": 0.75, "scale": 1.0, "carried": 0.25, "coarse": 0.5,
+            "contribution": 1.25, "cover": 0.0, "agreement": None, "pruned": False,
+            "reason": None, "calls": 20, "reused": 5, "ended": True,
         },
     ]  # fmt: skip
 
@@ -52,7 +61,7 @@ def test_payload_stays_small() -> None:
 
 def test_the_ledger_knows_each_run_by_its_latent() -> None:
     latents = [torch.full((1, 4, 2, 2), float(seed)) for seed in range(MOST_RUNS + 1)]
-    ledger = Ledger(Rule(), (KEPT, PRUNED))
+    ledger = Ledger(Settings(), (KEPT, PRUNED))
     for calls, latent in enumerate(latents):
         ledger.write(latent, {"0:canny": Row(KEPT, calls)})
     assert ledger.read(latents[3].clone()) == (Row(KEPT, 3), Row(PRUNED))
@@ -67,6 +76,8 @@ def test_copies_of_a_condition_are_one_row() -> None:
     assert merged([Row(KEPT, 3), Row(lowered, 20)]) == Row(KEPT, 23)
     assert merged([Row(KEPT, 3), Row(lowered)]) == Row(KEPT)
     assert merged([Row(idle, 0), Row(idle, 0)]) == Row(idle, 0)
+    assert merged([Row(KEPT, 3, 2, True), Row(KEPT, 4, 1)]) == Row(KEPT, 7, 3)
+    assert merged([Row(KEPT, 3, 2, True), Row(KEPT, 0)]) == Row(KEPT, 3, 2, True)
 
 
 def test_rows_read_like_sentences() -> None:
@@ -74,3 +85,9 @@ def test_rows_read_like_sentences() -> None:
     assert str(Row(PRUNED, 1)) == "1:depth: left out, covered 0.75 by 0:canny; 1 call"
     lowered = Scale("2:pose", 1.0, 0.5, reason="agrees 0.20 as much as the best")
     assert str(lowered) == "2:pose: scale 0.50 of 1.00, agrees 0.20 as much as the best"
+    carrier = Scale("0:canny", 0.75, 1.25, carried=0.5)
+    assert str(carrier) == "0:canny: scale 1.25, 0.50 of it for what it covers"
+    assert str(replace(KEPT, coarse=0.5)) == "0:canny: scale 0.75, 0.50 at coarse blocks"
+    again = "0:canny: scale 0.75; 12 calls, 8 more times the same again"
+    assert str(Row(KEPT, 12, 8)) == again
+    assert str(Row(KEPT, 12, 8, True)) == f"{again}, then next to nothing was left of it"

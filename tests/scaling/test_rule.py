@@ -53,16 +53,48 @@ def test_complementary_conditions_keep_their_strengths() -> None:
 
 
 def test_a_near_copy_is_pruned_and_told_of() -> None:
-    strong, copy, other = scales(rows((4, 0, 0), (3, 1, 0), (0, 1, 2)))
-    assert (strong.scale, copy.scale, other.scale) == (1, 0, 1)
+    _, copy, other = scales(rows((4, 0, 0), (3, 1, 0), (0, 1, 2)))
+    assert (copy.scale, other.scale) == (0, 1)
     assert copy.reason == "covered 0.90 by 0:canny" and copy.cover == pytest.approx(0.9)
     assert str(copy) == "1:canny: left out, covered 0.90 by 0:canny"
 
 
 def test_several_together_cover_what_none_does_alone() -> None:
     *parts, whole = scales(rows((5, 0, 0, 0), (0, 5, 0, 0), (2, 2, 0, 1.5)))
-    assert [one.scale for one in parts] == [1, 1]
+    assert [one.scale for one in parts] == pytest.approx([1.4, 1.4])
     assert whole.pruned and whole.cover == pytest.approx(8 / 10.25)
+
+
+def test_who_stays_pushes_on_for_who_goes() -> None:
+    """The sum, as far as those who stay can push it, is what it was."""
+    strong, copy = scales(rows((4, 0), (3, 1)), (0.8, 0.9))
+    assert copy.pruned and strong.carried == pytest.approx(0.8 * 3 / 4)
+    assert strong.scale == strong.strength + strong.carried
+    *parts, whole = scales(rows((5, 0, 0, 0), (0, 5, 0, 0), (2, 3, 0, 1.5)))
+    assert whole.pruned and [one.carried for one in parts] == pytest.approx([0.4, 0.6])
+    own = decide(pushed(rows((4, 0), (3, 1)), (0.8, 0.9)), Rule(carried=0.0))
+    assert [one.scale for one in own] == [0.8, 0.0]
+
+
+def test_what_is_carried_is_no_more_than_the_strength_of_who_goes() -> None:
+    strong, copy = scales(rows((4, 0), (3.9, 0)), (10.0, 0.5))
+    assert copy.pruned and strong.carried == 0.5
+
+
+def test_nobody_pushes_on_after_the_end_that_was_set() -> None:
+    lines = rows((4, 0), (3, 0.1))
+    longer, gone = scales(lines, spans=((0.0, 1.0), (0.0, 0.5)))
+    assert gone.pruned and longer.scale == 1
+    later, gone = scales(lines, spans=((0.0, 0.5), (0.2, 0.5)))
+    assert gone.pruned and later.carried == pytest.approx(0.75)
+
+
+def test_who_is_lowered_carries_less() -> None:
+    """A copy of the one that gives way in a conflict is lowered with it."""
+    first, weak, copy = scales(rows((9, 0), (-6, 3), (-6, 3)), (1.0, 0.8, 0.8))
+    assert first.scale == 1.0 and copy.pruned
+    assert weak.scale == pytest.approx(RULE.lowest * 1.6)
+    assert weak.carried == pytest.approx(RULE.lowest * 0.8)
 
 
 def test_what_adds_next_to_nothing_is_pruned() -> None:
@@ -140,7 +172,8 @@ def test_order_does_not_matter(lines: Rows, chance: object) -> None:
 @given(several, st.floats(0.01, 10))
 def test_scales_stay_within_bounds_and_the_strongest_stays(lines: Rows, strength: float) -> None:
     found = scales(lines, (strength,) * len(lines))
-    assert all(0 <= one.scale <= strength for one in found)
+    assert all(0 <= one.scale - one.carried <= strength * (1 + 1e-9) for one in found)
+    assert sum(one.scale for one in found) <= len(found) * strength * (1 + 1e-9)
     strongest = max(found, key=lambda one: one.push or 0)
     assert strongest.scale >= min(RULE.lowest, RULE.doubted) * strength
 
@@ -181,5 +214,9 @@ def test_bad_numbers_are_refused() -> None:
         replace(pushed(rows((1, 0), (0, 1))), strengths=(1.0,))
     with pytest.raises(BadInput, match="rule is"):
         Rule(alone=0.9)
-    with pytest.raises(BadInput, match="need 0 <= scale <= strength"):
+    with pytest.raises(BadInput, match="need 0 <= carried <= scale <= strength"):
         Scale("0:canny", 0.5, 0.6)
+    with pytest.raises(BadInput, match="need 0 <= carried <= scale <= strength"):
+        Scale("0:canny", 0.5, 0.2, carried=0.3)
+    with pytest.raises(BadInput, match=r"carried 0\.\.1"):
+        Rule(carried=1.5)

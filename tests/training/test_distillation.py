@@ -10,6 +10,7 @@ import torch
 from comfyui_tandem.cli import main
 from comfyui_tandem.training.diffusion import weighted_loss
 from comfyui_tandem.training.distillation import Watched, shares_missed, taught_loss
+from comfyui_tandem.training.generate import Control, encoded_once
 from comfyui_tandem.training.libraries import ControlNetModel
 from comfyui_tandem.training.stages import STAGES
 from comfyui_tandem.training.students import (
@@ -196,3 +197,29 @@ def test_tiny_reads_of_a_compact_net_what_it_would_of_a_full_one() -> None:
     full, middle = [torch.full((1,), float(place)) for place in range(12)], torch.ones(1)
     compact, _ = kept_residuals(full, middle, 8)
     assert kept_residuals(compact, middle, 6)[0] == kept_residuals(full, middle, 6)[0]
+
+
+def test_a_full_unet_gets_nothing_where_a_compact_net_has_nothing(teacher: Any) -> None:
+    residuals, middle = [torch.full((1,), float(place)) for place in range(12)], torch.ones(1)
+    compact, _ = kept_residuals(residuals, middle, 8)
+    filled, deepest = kept_residuals(compact, middle, 12)
+    assert deepest is middle
+    assert [float(one) for one in filled] == [0, 0, 2, 3, 0, 5, 6, 0, 8, 9, 0, 11]
+
+
+@torch.no_grad()
+def test_hints_that_are_encoded_once_steer_as_before(teacher: Any) -> None:
+    net = random_control_net(teacher)
+    calls: list[int] = []
+    net.controlnet_cond_embedding.register_forward_hook(lambda *_: calls.append(1))
+    hints = torch.rand(2, 3, 128, 128)
+    once = encoded_once(Control(net, hints, 0.5))
+    given = torch.randn(4, 4, 16, 16), torch.tensor([9, 99, 999, 500]), torch.randn(4, 77, 128)
+    shown = hints.repeat(2, 1, 1, 1)
+    for _ in range(3):
+        found = once.net(*given, controlnet_cond=shown, return_dict=False)
+    assert len(calls) == 1
+    expected = net(*given, controlnet_cond=shown, return_dict=False)
+    assert len(calls) == 2, "the net that was given is as it was"
+    for a, b in zip((*found[0], found[1]), (*expected[0], expected[1]), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
