@@ -43,8 +43,8 @@ class Rule:
     together: float = 0.3
     agree: float = 0.15
     enough: float = 0.25
-    alone: float = 0.4
-    agreed: float = 0.6
+    alone: float = 0.65
+    agreed: float = 0.85
     lowest: float = 0.5
     doubted: float = 0.25
     carried: float = 1.0
