@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, amp
 from torch.nn import Parameter
 
 from .run import Run
@@ -51,7 +51,7 @@ class LongRun(Run):
         """A context for the networks' forward passes."""
         if self.precision == "fp32":
             return nullcontext()
-        return torch.autocast(self.setting.device.type, DTYPES[self.precision])
+        return amp.autocast(self.setting.device.type, DTYPES[self.precision])
 
     def learn(
         self,
