@@ -19,8 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PIN = "comfy-test==0.4.15"
 ALLOWED = {  # (check, files): why it is right as it is
     ("sys-path", "tests/inside/conftest.py"): "ComfyUI's modules inside the test process",
-    ("sys-path", "benchmarks/comfy_modules.py"): "and inside a benchmark",
-    ("sys-path", "training/own_models.py"): "and inside `tandem calibrate`, a process of its own",
+    ("sys-path", "training/comfyui.py"): "and inside a benchmark or command of ours",
     ("hardcoded-precision", "tests/inside/test_model_file.py"): "made files of half precision",
     ("hardcoded-precision", "tests/inside/test_export_unet.py"): "a model that export refuses",
     ("hardcoded-precision", "training/pairs.py"): "what is kept on disk for training",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.errors import BadInput
 from ..engine.scaling import FOLDER
-from .models import ROOT
 from .workers import registry_folder
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ def add_parser(commands: Any) -> None:
     scales.add_argument("--sets", type=int, default=60, metavar="N", help="at most (%(default)s)")
     scales.add_argument("--steps", type=int, default=8, metavar="N", help="(%(default)s)")
     scales.add_argument("--tries", type=int, default=12, metavar="N", help="a set (%(default)s)")
-    scales.add_argument("--comfyui", type=Path, metavar="DIR", help="default: the one around this")
+    scales.add_argument("--comfyui", type=Path, metavar="DIR", help="else COMFYUI_DIR's")
     scales.add_argument("--user-directory", type=Path, metavar="DIR", help="ComfyUI's `user`")
     scales.add_argument("--output", type=Path, metavar="FILE", help="default: where the node looks")
     scales.set_defaults(run=run)
@@ -105,10 +103,9 @@ def _open(args: argparse.Namespace) -> Any:
     if args.checkpoint is None or args.photos is None:
         do = "give both, and --controlnet DETECTOR=FILE twice or more; or --demo"
         raise BadInput("--checkpoint and --photos", (args.checkpoint, args.photos), do)
-    from ..training.own_models import open_comfyui
+    from ..training.comfyui import open_comfyui
 
-    around = ROOT.parents[1] if ROOT.parent.name == "custom_nodes" else Path()
-    return open_comfyui(args.comfyui or Path(os.environ.get("COMFYUI_DIR") or around).resolve())
+    return open_comfyui(args.comfyui, gpu=True)
 
 
 def _demo(args: argparse.Namespace) -> Iterator[Case]:

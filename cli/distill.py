@@ -1,4 +1,4 @@
-"""tandem distill: a compact, few-step model from your own SD1.5-class model and pictures."""
+"""`tandem distill`: a compact, few-step model from your own SD1.5-class model and pictures."""
 
 from __future__ import annotations
 

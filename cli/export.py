@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.errors import BadInput, Unavailable
+from ..engine.errors import BadInput
+from ..engine.export import FOLDER
 from ..engine.machine import device
+from ..training.comfyui import open_comfyui
 
 if TYPE_CHECKING:
     from ..engine.export.manifest import Part
 
 ROOT = Path(__file__).resolve().parents[1]
 FAMILY = ROOT / "demo_models"
-FOLDER = "tandem_onnx"  # among ComfyUI's model folders
 DEMO_PX, FULL_PX = 128, 512
 
 
@@ -48,7 +47,7 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--comfyui", type=Path, metavar="DIR",
-        help="ComfyUI, whose code opens the model (the one this pack lies in; else COMFYUI_DIR)",
+        help="ComfyUI, whose code opens the model (else COMFYUI_DIR, or around this pack)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
@@ -58,8 +57,10 @@ def run(args: argparse.Namespace) -> int:
     if not 128 <= px <= 2048 or px % 64:
         raise BadInput("--px", px, "give a multiple of 64 from 128 to 2048")
     folder = _output(args)
-    _open_comfyui(args.comfyui)
-    return _export(args, folder, px)
+    kept = open_comfyui(args.comfyui)
+    _export(args, folder, px)
+    del kept
+    return 0
 
 
 def _output(args: argparse.Namespace) -> Path:
@@ -71,18 +72,7 @@ def _output(args: argparse.Namespace) -> Path:
     return ROOT.parents[1] / "models" / FOLDER / name
 
 
-def _open_comfyui(folder: Path | None) -> None:
-    """Its modules in this process."""
-    if folder is None and ROOT.parent.name == "custom_nodes":
-        folder = ROOT.parents[1]
-    if folder is not None:
-        if not (folder / "comfy").is_dir():
-            raise Unavailable("ComfyUI", str(folder), "name its folder with --comfyui")
-        os.environ["COMFYUI_DIR"] = str(folder.resolve())
-    import_module("..benchmarks.comfy_modules", __package__)
-
-
-def _export(args: argparse.Namespace, folder: Path, px: int) -> int:
+def _export(args: argparse.Namespace, folder: Path, px: int) -> None:
     from ..engine.export.folder import Wanted, export_folder
     from ..engine.export.source import open_control_net, open_decoder, open_source
 
@@ -94,7 +84,6 @@ def _export(args: argparse.Namespace, folder: Path, px: int) -> int:
     size = sum(part.bytes for part in manifest.parts)
     print(f"{len(manifest.parts)} networks, {size / 1e6:.1f} MB, {px} px, {manifest.machine}")
     print(f"written to {folder}")
-    return 0
 
 
 def _say(precision: str, part: Part) -> None:

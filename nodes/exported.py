@@ -9,10 +9,10 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 
+from ..engine.export import FOLDER
 from ..engine.machine import device
 from .checks import check_choice
 
-FOLDER = "tandem_onnx"  # the key in extra_model_paths.yaml
 NONE = "none"
 log = logging.getLogger(__name__)
 

@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..engine.errors import BadInput, Unavailable
-from ..headless.launch import import_torchvision
-
-MAIN = "main.py"
-
-
-def open_comfyui(folder: Path) -> Any:
-    """Makes `import comfy` work; gives what has to live as long as torchvision is used.
-
-    Raises:
-        Unavailable: there is no ComfyUI.
-    """
-    if not (folder / MAIN).is_file():
-        raise Unavailable("ComfyUI", str(folder), "name its folder with --comfyui")
-    sys.path.append(str(folder))  # at the end: it has packages named nodes, utils and tests
-    import torch
-
-    kept = None
-    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        kept = import_torchvision()
-        from comfy.cli_args import args
-
-        args.cpu = True
-    return kept
+from ..engine.errors import BadInput
 
 
 def open_models(

@@ -26,6 +26,7 @@ from .graph import (
     HINT,
     LATENT,
     MIDDLE,
+    PIXELS,
     TIME,
     TOKENS,
     WIDTH,
@@ -36,7 +37,6 @@ from .graph import (
 from .network import OnnxNetwork
 from .onnx_file import FP32, write_onnx
 
-PIXELS = 8  # of a hint for one of the latent's
 ENCODED = "encoded"
 
 

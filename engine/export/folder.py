@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import BadInput
 from .control_net import OnnxControlNet, body_graph, control_positions, encoder_graph, hint_file
 from .decoder import OnnxDecoder, decoder_graph
-from .graph import TOKENS, context_width, encoder_shapes, unet_graph
+from .graph import PIXELS, TOKENS, context_width, encoder_shapes, unet_graph
 from .manifest import (
     CONTROL_FOLDER,
     DECODER_FILE,
@@ -31,7 +31,6 @@ from .source import Source
 from .unet import OnnxUNet
 
 PROMPT = "a red ball on the left"
-PIXELS = 8  # of a picture for one of its latent's
 MADE_BY = ("torch", "onnx", "onnxruntime")
 ADDED = 0.1  # spread of the residuals compared with
 Say = Callable[[str, Part], None]  # told of every part that is done

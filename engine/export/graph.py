@@ -16,6 +16,7 @@ LATENT, TIME, CONTEXT, HINT = "latent", "time", "context", "hint"
 MIDDLE, RESIDUAL, NOISE, PICTURE = "middle", "residual", "noise", "picture"
 BATCH, TOKENS = 2, 77  # of the input that a graph is traced with
 HEIGHT, WIDTH = 16, 24
+PIXELS = 8  # of a picture or hint for one of its latent's
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ def import_onnx() -> Any:
 
 
 def _trace(graph: Graph, file: Path) -> None:
+    graph.module.training = False  # the wrapper's; the exporter gives its mode to all within
     with torch.no_grad(), one_operator(graph.module) as found, warnings.catch_warnings():
         # channels and layers are the same on every call, which is what these warn of
         warnings.simplefilter("ignore", TracerWarning)
@@ -67,7 +68,6 @@ def _trace(graph: Graph, file: Path) -> None:
             output_names=list(graph.outputs),
             dynamic_axes=graph.axes(),
             opset_version=OPSET,
-            training=torch.onnx.TrainingMode.PRESERVE,  # else it sets, and resets to the wrapper's
             custom_opsets={DOMAIN: 1} if found else {},
             dynamo=False,
         )

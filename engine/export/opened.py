@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import BadInput, Unavailable
 from .control_net import OnnxControlNet, copied, hint_file, run_control_net
 from .decoder import OnnxDecoder, run_decoder
-from .graph import TOKENS
+from .graph import PIXELS, TOKENS
 from .manifest import DECODER_FILE, UNET_FILE, Manifest, Part, read_manifest, weights_crc32
 from .measure import call_seconds, told
 from .model import INSIDE, refuse_patches, run_exported
@@ -23,7 +23,6 @@ from .onnx_file import file_bytes
 from .unet import OnnxUNet
 
 ROUNDS = 2  # of what is measured on loading: a person waits
-PIXELS = 8
 
 
 def open_model(model: ModelPatcher, folder: Path, machine: str) -> tuple[ModelPatcher, str]:

@@ -1,4 +1,4 @@
-"""The worker runs the same registry on its own model folder: same hints."""
+"""The worker runs the same registry on its own model folder: same hints, bit by bit."""
 
 from __future__ import annotations
 
@@ -48,13 +48,17 @@ def test_every_family_is_equal_here_and_there(tmp_path: Path) -> None:
             for name in sorted(able):
                 request = ConditionRequest(name, 64)
                 answer = client.preprocess(request, photo, cancelled=NEVER, deadline_s=DEADLINE_S)
-                same(answer.picture, detect(request, photo, here), name)
+                mine = detect(request, photo, here)
+                if here.detectors[name].files:
+                    same_but_for_rounding(answer.picture, mine, name)
+                else:
+                    np.testing.assert_array_equal(answer.picture, mine, name)
     finally:
         use_models(before)
 
 
-def same(there: np.ndarray, here: np.ndarray, name: str) -> None:
-    """Bit by bit, but for what rounds to the next level when threads sum in another order."""
+def same_but_for_rounding(there: np.ndarray, here: np.ndarray, name: str) -> None:
+    """Of networks: bit by bit, but for what a sum in another order rounds to the next level."""
     assert there.shape == here.shape, name
     apart = np.abs(there.astype(int) - here.astype(int))
     assert apart.max() <= 1 and (apart > 0).mean() <= 1e-3, f"{name}: {apart.max()} apart"
