@@ -21,15 +21,17 @@ def open_comfyui(folder: Path | None = None, *, gpu: bool = False) -> Any:
         folder: None: COMFYUI_DIR; else the one around the pack; else the copy of scripts/test.py.
         gpu: whether models may be on one, if there is any.
     Raises:
-        Unavailable: there is no ComfyUI.
+        Unavailable: there is no ComfyUI, or this Python is not the one that runs it.
     """
     place = folder or _found()
     if place is None or not (place / MAIN).is_file():
         do = "name its folder with --comfyui, or set COMFYUI_DIR"
         raise Unavailable("ComfyUI", str(place), do)
     sys.path.append(str(place.resolve()))  # at the end: it has packages named nodes, utils, tests
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise Unavailable("package", error.name, "use the Python that runs ComfyUI") from error
     if gpu and (torch.cuda.is_available() or torch.backends.mps.is_available()):
         return None
     kept = import_torchvision()
