@@ -20,7 +20,7 @@ from ..engine.conditions import Condition, ConditionRequest, Hint, Photo
 from ..engine.sampling.family import load_family
 from ..engine.scaling.apply import apply_as_asked, apply_estimated, rows_of_run
 from ..engine.scaling.ledger import Row
-from ..engine.scaling.one_step import scales_by_one_step
+from ..engine.scaling.few_steps import scales_by_few_steps
 from ..engine.scaling.scale import Scale
 from ..engine.scaling.settings import Settings
 from ..training.export import CONTROL_NETS, control_file
@@ -80,7 +80,7 @@ class Studio:
         sides = [self._encoded(" ".join(one.told.words)), self.negative]
         start = torch.zeros(1, 4, LATENT, LATENT)
         hints = self._hints(one, ARMS["ones"](len(one.asked)))
-        found = scales_by_one_step(self.model, sides, hints, start, seed, settings or Settings())
+        found = scales_by_few_steps(self.model, sides, hints, start, seed, settings or Settings())
         return found.rows
 
     def _encoded(self, text: str) -> Any:

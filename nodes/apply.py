@@ -40,7 +40,7 @@ class ApplyConditions(io.ComfyNode):
                     "estimate",
                     default=False,
                     optional=True,
-                    tooltip="The sampler measures on its first step what each condition adds, "
+                    tooltip="The sampler measures on its first steps what each condition adds, "
                     "lowers what disagrees, and leaves out what others say or nobody hears. "
                     "Strengths are the upper bounds. Scale Report shows what it found.",
                 ),

@@ -32,9 +32,9 @@ class EstimateScales(io.ComfyNode):
             node_id="TandemEstimateScales",
             display_name="Estimate Scales",
             category="Tandem/conditions",
-            description="Samples one step and throws it away, to measure what each condition "
+            description="Samples two steps and throws them away, to measure what each condition "
             "adds: for Apply Conditions, and as numbers for other packs' nodes. Apply Conditions "
-            "with 'estimate' measures the same without the extra step.",
+            "with 'estimate' measures the same without the extra steps.",
             inputs=[
                 io.Model.Input("model", tooltip="What will be sampled with."),
                 io.Conditioning.Input("positive", tooltip="What the picture shall show."),
@@ -81,7 +81,7 @@ class EstimateScales(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..engine.scaling.learned_file import read_learned
         from ..engine.scaling.ledger import Row
-        from ..engine.scaling.one_step import scales_by_one_step
+        from ..engine.scaling.few_steps import scales_by_few_steps
         from ..engine.scaling.payload import scales_payload
         from ..engine.scaling.settings import Settings
 
@@ -89,11 +89,11 @@ class EstimateScales(io.ComfyNode):
         check_choice("learned", learned, [BY_RULE, *known])
         sides, start = (positive, negative), latent_image["samples"]
         settings = Settings(learned=read_learned(known[learned]) if learned in known else None)
-        scales = scales_by_one_step(model, sides, hints, start, seed, settings, vae)
+        scales = scales_by_few_steps(model, sides, hints, start, seed, settings, vae)
         single = [row.scale for row in scales.rows[:FLOATS]]
         single += [0.0] * (FLOATS - len(single))
         ui = {"tandem_scales": [json_safe(scales_payload(map(Row, scales.rows)))]}
-        summary = listed(scales.rows, "One extra step was sampled.")
+        summary = listed(scales.rows, "Two extra steps were sampled.")
         return io.NodeOutput(scales, summary, *single, ui=ui)
 
 

@@ -32,7 +32,8 @@ class Link:
 
     net: our copy without those before it; a foreign one is itself, with all before it.
     fit: what of its residuals the UNet reads, where not all.
-    factor: what its residuals are multiplied with; a silent one is not called.
+    factor: what its residuals are multiplied with; a silent one is not called,
+    wanted: unless what it says is to be seen once more.
     calls: how often it was, in this run.
     reused: how often what it had said was used again, in this run.
     ended: whether it is not called any more, as it came to say nothing.
@@ -43,14 +44,15 @@ class Link:
     fit: Fit | None
     started: bool = False
     factor: Factor = ALL
+    wanted: bool = False
     calls: int = 0
     reused: int = 0
     ended: bool = False
 
     @property
     def acts(self) -> bool:
-        """Whether anything of it is to be heard."""
-        return not (self.ended or self.factor.is_silent)
+        """Whether anything of it is to be heard, or seen."""
+        return not self.ended and (self.wanted or not self.factor.is_silent)
 
     @property
     def tag(self) -> Tag | None:

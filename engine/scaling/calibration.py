@@ -24,7 +24,7 @@ class Case(Protocol):
     """Conditions of one picture."""
 
     def pushed(self) -> Pushed | None:
-        """What the first step shows of them, strengths at their bounds; None: of none."""
+        """What the first steps show of them, strengths at their bounds; None: of none."""
         ...
 
     def score(self, scales: Mapping[str, float]) -> float:

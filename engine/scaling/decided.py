@@ -5,48 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from .pushed import Matrix, Pushed
+from .pushed import Pushed
 from .rule import Rule, decide
 from .scale import Scale
 from .settings import Settings
 
 
-def decided(
-    pushed: Pushed, coarse: Matrix | None, settings: Settings, bounds: Sequence[float] = ()
-) -> tuple[Scale, ...]:
+def decided(pushed: Pushed, settings: Settings, bounds: Sequence[float] = ()) -> tuple[Scale, ...]:
     """By the rule, or by what was learned; with levels, coarse resolutions by themselves.
 
     Args:
-        coarse: [K, K], inner products of the pushes at the UNet's coarse resolutions; None: it
-            has none.
         bounds: strengths, and what was carried already for others that were left out on an
             earlier step: whoever stays goes on carrying it.
     """
     lower = settings.learned.shares if settings.learned else None
     scales = decide(pushed.at(bounds or pushed.strengths), settings.rule, lower)
     scales = tuple(map(Scale.told_of, scales, pushed.strengths))
-    if not settings.levels or coarse is None or not np.isfinite(coarse).all():
-        return scales
-    return _by_level(scales, pushed, coarse, settings.rule)
+    return _by_level(scales, pushed, settings.rule) if settings.levels else scales
 
 
-def _by_level(
-    scales: Sequence[Scale], pushed: Pushed, coarse: Matrix, rule: Rule
-) -> tuple[Scale, ...]:
+def _by_level(scales: Sequence[Scale], pushed: Pushed, rule: Rule) -> tuple[Scale, ...]:
     """Who stays is judged once more by the coarse resolutions: its scale there is another.
 
     What it carries for those that are not called at all it may carry there too.
     """
+    if pushed.coarse is None:
+        return tuple(scales)
     kept = [at for at, scale in enumerate(scales) if not scale.pruned]
-    there = Pushed(
-        tuple(pushed.conds[at] for at in kept),
-        tuple(pushed.strengths[at] for at in kept),
-        tuple(pushed.spans[at] for at in kept),
-        coarse[np.ix_(kept, kept)],
-        pushed.where[np.ix_(kept, kept)],
-    )
+    there = replace(pushed, gram=pushed.coarse, coarse=None).only(kept)
     rows = decide(there.at([scales[at].bound for at in kept]), rule)
     found = dict(zip(kept, rows, strict=True))
     return tuple(

@@ -1,9 +1,12 @@
-"""The scales of one run: measured on the first step that is really sampled, used from then on.
+"""The scales of one run: measured on the first steps that are really sampled, used from then on.
+
+Where steps are short, what is decided on the first is only for that one: all nets are asked on the
+second too, whose pushes tell better of all steps, and decided upon once more.
 
 Nothing is computed twice. Every net is asked on its own (`engine.control.unroll`); their sum goes
 to the UNet as always. Once the UNet's encoder has run, its own features are known, and residuals
 are only read after it: so the scales are decided then, and the sum is rewritten in place.
-What goes into the encoder, a T2I-Adapter's, keeps the user's strength on that one step.
+What goes into the encoder, a T2I-Adapter's, keeps the user's strength on the first step.
 """
 
 from __future__ import annotations
@@ -28,10 +31,11 @@ from .ledger import write_all
 from .pace import Paced
 from .pushed import Pushed
 from .pushes import Step, compare, joined
-from .scale import Scale
+from .scale import ROUNDING, Scale
 from .unmeasured import row_of, rows_of_others, unmeasured
 
 PATCH = "input_block_patch_after_skip"
+SHORT = 0.4  # second sigma as a share of the first, above which the first step is a short one
 
 
 @dataclass(slots=True, eq=False)
@@ -39,12 +43,15 @@ class Probe:
     """What is known of one chain at the noise level that is being measured.
 
     wanted: how many conditional chunks carry it there: regions are measured together.
+    kept: those of the nets measured last that were not left out.
     """
 
     chain: ControlChain
     wanted: int = 1
     sigma: float | None = None
     acting: tuple[Link, ...] = ()
+    again: bool = False  # whether the next step decides once more
+    kept: frozenset[Link] = frozenset()
     steps: list[Step] = field(default_factory=list[Step])
     chunks: int = 0
 
@@ -77,6 +84,7 @@ class Estimator:
         self.pending: Pending | None = None
         self.probes: list[Probe] = []
         self.scales: dict[Link, Scale] = {}
+        self.bounds: dict[Link, float] = {}  # of those that were decided upon for good
 
     def watch(
         self,
@@ -92,15 +100,18 @@ class Estimator:
         self.pending = None
         acting = tuple(link for link, _ in found if is_asked(link))
         halves: Sequence[int] = options["cond_or_uncond"]
-        if not probe.steps and self._knows(acting, halves):
+        if not probe.steps and self._knows(probe, acting, halves):
             return total  # most steps: reading the sigma would wait for the device
         sigma = float(t[0])
+        if not probe.steps and sigma == probe.sigma:
+            return total  # measured, and to be so again on the next step
         if probe.steps and sigma != probe.sigma:  # a region did not take part in that step
             self.settle(probe)
             total = summed([(control, link.factor) for link, control in found], fine_height(x))
-        if self._knows(acting, halves):
+        if self._knows(probe, acting, halves):
             return total
         probe.sigma, probe.acting = sigma, acting
+        probe.again = _is_short(sigma, options["sample_sigmas"])
         probe.wanted = sum(
             cond.get("control") is probe.chain and _acts(cond, sigma)
             for cond in _positive(self.guider)
@@ -120,9 +131,12 @@ class Estimator:
         self.pending = Pending(probe, found, kept, pictures, halves.count(0), fine_height(x))
         return own
 
-    def _knows(self, acting: Sequence[Link], halves: Sequence[int]) -> bool:
-        """Whether this call has nothing to show of these nets."""
-        return 0 not in halves or all(link in self.scales for link in acting)
+    def _knows(self, probe: Probe, acting: Sequence[Link], halves: Sequence[int]) -> bool:
+        """Whether this call has nothing to show: not of new nets, nor that one has ended."""
+        if 0 not in halves:
+            return True
+        ended = probe.kept.difference(acting)
+        return not ended and all(link in self.bounds for link in acting)
 
     def __call__(self, feature: Tensor, options: dict[str, Any]) -> Tensor:
         """The UNet's encoder put out a feature (patch after its skip is stored)."""
@@ -170,20 +184,23 @@ class Estimator:
         probe.steps, probe.chunks = [], 0
         if measured.is_finite:
             settings = asked_of(probe.acting[0]).ledger.settings
-            pushed = Pushed(conds, strengths, spans, measured.gram, measured.where)
+            pushed = Pushed(conds, strengths, spans, measured.gram, measured.where, measured.coarse)
             bounds = [
-                self.scales[link].bound if link in self.scales else strength
+                self.bounds.get(link, strength)
                 for link, strength in zip(probe.acting, strengths, strict=True)
             ]
-            scales = decided(pushed, measured.coarse, settings, bounds)
+            scales = decided(pushed, settings, bounds)
         else:  # no reason to end the user's run
             scales = tuple(
                 Scale(name, strength, strength, reason="not measured: its push is not finite")
                 for name, strength in zip(conds, strengths, strict=True)
             )
         for link, scale in zip(probe.acting, scales, strict=True):
-            link.factor = _factor(scale)
+            link.factor, link.wanted = _factor(scale), probe.again
             self.scales[link] = replace(scale, cond=asked_of(link).cond)
+            if not probe.again:
+                self.bounds[link] = scale.bound
+        probe.kept = frozenset(link for link in probe.acting if link.acts)
         self._lead()
 
     def finish(self) -> None:
@@ -263,6 +280,12 @@ def _acts(cond: dict[str, Any], sigma: float) -> bool:
     """Whether a scheduled prompt is asked at this noise level, as core's sampler decides it."""
     starts, ends = cond.get("timestep_start"), cond.get("timestep_end")
     return (starts is None or sigma <= starts) and (ends is None or sigma >= ends)
+
+
+def _is_short(sigma: float, sigmas: Tensor) -> bool:
+    """Whether this is a run's first step, and the next one is still as noisy, nearly."""
+    first, second = sigmas[:2].tolist()
+    return sigma >= first * (1 - ROUNDING) and second > SHORT * first
 
 
 def _factor(scale: Scale) -> Factor:

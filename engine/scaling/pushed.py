@@ -22,6 +22,7 @@ class Pushed:
     gram: [K, K], inner products of their pushes at these strengths; pushes are residuals as a
         share of the UNet's features, so that a diagonal of 1 is as strong as the features.
     where: [K, K], 0..1, how much the places at which two push are the same.
+    coarse: [K, K], as gram, at the UNet's resolutions that gram leaves out; None: it has none.
     Raises:
         BadInput: shapes that do not belong together, or numbers that are not finite.
     """
@@ -31,21 +32,25 @@ class Pushed:
     spans: tuple[tuple[float, float], ...]
     gram: Matrix
     where: Matrix
+    coarse: Matrix | None = None
 
     def __post_init__(self) -> None:
         count = len(self.conds)
         shapes = (len(self.strengths), len(self.spans), self.gram.shape, self.where.shape)
         if shapes != (count, count, (count, count), (count, count)):
             raise BadInput("pushes", shapes, f"give all of {count} conditions")
+        if self.coarse is not None and self.coarse.shape != (count, count):
+            raise BadInput("coarse pushes", self.coarse.shape, f"give all of {count} conditions")
         if len(set(self.conds)) != count:
             raise BadInput("conditions", self.conds, "name each once")
-        if not (np.isfinite(self.gram).all() and np.isfinite(self.where).all()):
+        numbers = (self.gram, self.where, *(() if self.coarse is None else (self.coarse,)))
+        if not all(np.isfinite(matrix).all() for matrix in numbers):
             raise BadInput("pushes", "not finite", "leave the strengths as they are")
 
     @property
     def sizes(self) -> Matrix:
         """[K]: length of each push."""
-        return np.sqrt(self.gram.diagonal().clip(min=0))
+        return sizes_of(self.gram)
 
     @property
     def direction(self) -> Matrix:
@@ -57,4 +62,23 @@ class Pushed:
     def at(self, bounds: Sequence[float]) -> Pushed:
         """The same conditions at other strengths: their pushes change in proportion."""
         times = np.array(bounds) / np.array(self.strengths)
-        return replace(self, strengths=tuple(bounds), gram=self.gram * np.outer(times, times))
+        both = np.outer(times, times)
+        coarse = None if self.coarse is None else self.coarse * both
+        return replace(self, strengths=tuple(bounds), gram=self.gram * both, coarse=coarse)
+
+    def only(self, rows: Sequence[int]) -> Pushed:
+        """These of the conditions, in this order."""
+        square = np.ix_(rows, rows)
+        return Pushed(
+            tuple(self.conds[at] for at in rows),
+            tuple(self.strengths[at] for at in rows),
+            tuple(self.spans[at] for at in rows),
+            self.gram[square],
+            self.where[square],
+            None if self.coarse is None else self.coarse[square],
+        )
+
+
+def sizes_of(gram: Matrix) -> Matrix:
+    """[K]: lengths of pushes by their inner products [K, K]."""
+    return np.sqrt(gram.diagonal().clip(min=0))

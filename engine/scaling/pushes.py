@@ -40,7 +40,8 @@ class Measured:
     @property
     def is_finite(self) -> bool:
         """Whether there is anything to decide by."""
-        return bool(np.isfinite(self.gram).all() and np.isfinite(self.where).all())
+        numbers = (self.gram, self.where, *(() if self.coarse is None else (self.coarse,)))
+        return all(bool(np.isfinite(matrix).all()) for matrix in numbers)
 
 
 def compare(nets: Sequence[Residuals], features: Mapping[int, Tensor]) -> Step | None:

@@ -12,10 +12,11 @@ import numpy as np
 
 from ..errors import BadInput
 from .cover import best_mix, cover
-from .pushed import Pushed
+from .pushed import Pushed, sizes_of
 from .scale import Scale
 
 Lower = Callable[[Pushed, Sequence[int]], list[float]]
+NOTHING = 1e-12
 FEWEST_JUDGES = 3  # of two that disagree nobody can say which one is wrong
 
 
@@ -113,26 +114,40 @@ def decide(pushed: Pushed, rule: Rule, lower: Lower | None = None) -> tuple[Scal
 
 
 def _prune(pushed: Pushed, rule: Rule, found: list[_Found]) -> list[int]:
-    """Those that stay, strongest first; of equals, the first by name."""
+    """Those that stay, strongest first; of equals, who lasts longer, then the first by name."""
     sizes, direction = pushed.sizes, pushed.direction
-    order = sorted(range(len(found)), key=lambda at: (-_rounded(sizes[at]), pushed.conds[at]))
+
+    def rank(at: int) -> tuple[float, float, str]:
+        starts, ends = pushed.spans[at]
+        return -_rounded(sizes[at]), starts - ends, pushed.conds[at]
+
+    order = sorted(range(len(found)), key=rank)
     kept: list[int] = []
     for at in order:
         one = found[at]
         others = [other for other in kept if _lasts(pushed.spans[other], pushed.spans[at])]
         one.cover = cover(pushed.gram, at, others)
-        share = sizes[at] * (1 - one.cover) ** 0.5
         if kept and one.cover > rule.most_cover:
             most = max(others, key=lambda other: direction[at, other])
             one.reason = f"covered {one.cover:.2f} by {pushed.conds[most]}"
             _carry(pushed, at, others, rule.carried, found)
-        elif kept and share <= rule.least_push * sizes[order[0]]:
-            one.reason = f"adds {share / max(sizes[order[0]], 1e-12):.2f} of the strongest"
+        elif kept and (share := _share_added(pushed, at, others)) <= rule.least_push:
+            one.reason = f"adds {share:.2f} of the strongest"
         else:
             kept.append(at)
             continue
         one.factor = 0.0
     return kept
+
+
+def _share_added(pushed: Pushed, at: int, others: list[int]) -> float:
+    """What one adds to others as a share of the strongest push: where it adds most."""
+    grams = (pushed.gram,) if pushed.coarse is None else (pushed.gram, pushed.coarse)
+    return max(
+        float(sizes_of(gram)[at] / max(sizes_of(gram).max(), NOTHING))
+        * (1 - cover(gram, at, others)) ** 0.5
+        for gram in grams
+    )
 
 
 def _carry(pushed: Pushed, gone: int, others: list[int], share: float, found: list[_Found]) -> None:
@@ -142,7 +157,7 @@ def _carry(pushed: Pushed, gone: int, others: list[int], share: float, found: li
     """
     mix = share * best_mix(pushed.gram, gone, others)
     strengths = mix * np.array([pushed.strengths[other] for other in others])
-    most = pushed.strengths[gone] / max(float(strengths.sum()), 1e-12)
+    most = pushed.strengths[gone] / max(float(strengths.sum()), NOTHING)
     for other, more in zip(others, strengths.tolist(), strict=True):
         if pushed.spans[other][1] == pushed.spans[gone][1]:
             found[other].carried += more * min(1.0, most)
@@ -176,7 +191,7 @@ def _settle_conflicts(pushed: Pushed, rule: Rule, found: list[_Found], kept: lis
 def _doubt_the_lonely(pushed: Pushed, rule: Rule, found: list[_Found], kept: list[int]) -> None:
     if len(kept) < FEWEST_JUDGES:
         return
-    among = pushed.direction[np.ix_(kept, kept)].clip(max=rule.enough)
+    among = pushed.direction[np.ix_(kept, kept)].clip(0, rule.enough)  # a rival's no is no doubt
     np.fill_diagonal(among, 0)
     agreement = among.sum(1) / (len(kept) - 1)
     best = agreement.max()

@@ -16,7 +16,7 @@ from ..conditions import Hint, Photo, detect
 from ..conditions.view import Levels
 from ..control.chain import Conditioning
 from .apply import apply_as_asked
-from .one_step import scales_by_one_step
+from .few_steps import scales_by_few_steps
 from .pushed import Pushed
 from .settings import Settings
 
@@ -65,7 +65,7 @@ class Trial:
     def pushed(self) -> Pushed | None:
         seen, with_ = Seen(), self.sampling
         settings = Settings(learned=seen)
-        scales_by_one_step(
+        scales_by_few_steps(
             with_.model, with_.sides, self.hints, self._start(), self.seed, settings, with_.vae
         )
         return seen.pushed

@@ -46,14 +46,14 @@ def estimated(hints: Sequence[Any], model: Any = None, sides: Sides | None = Non
     ).result
 
 
-def test_scales_before_the_run_take_one_step() -> None:
+def test_scales_before_the_run_take_two_steps() -> None:
     nets = [net(seed) for seed in range(4)]
     with calls(*nets) as counts:
         scales, summary, *single = estimated(redundant())
-    assert [count["net"] for count in counts] == [2, 1, 0, 0]
+    assert [count["net"] for count in counts] == [4, 2, 0, 0]
     assert single == pytest.approx([1.6, 0.8, 0, 0, 0, 0])
     line = "- 0:canny: scale 1.60, 0.70 of it for what it covers"
-    assert summary.splitlines()[:3] == ["One extra step was sampled.", "", line]
+    assert summary.splitlines()[:3] == ["Two extra steps were sampled.", "", line]
     sides = applied(redundant(), estimate=False, scales=scales)
     assert sides[0][0][1]["control"].previous_controlnet.strength == pytest.approx(1.6)
     with calls(*nets) as counts:

@@ -16,7 +16,7 @@ from .narrow_nets import asked, calls, hint
 from .scaled import applied, applied_by, redundant, reported
 
 pytestmark = pytest.mark.comfy
-STEPS = 4
+STEPS, LONG = 4, 10  # of long steps, of short ones
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -157,6 +157,59 @@ def test_what_is_carried_is_carried_on_when_another_begins() -> None:
     assert copy["pruned"] and later["scale"] == 1.0
     whole = sample(stock(), *applied(hints, estimate=False), steps=STEPS)
     torch.testing.assert_close(latent, whole, rtol=1e-4, atol=1e-4)
+
+
+def test_where_steps_are_short_the_second_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step prunes the one that the second keeps, and the other way round."""
+    from comfyui_tandem.engine.scaling import estimator
+    from comfyui_tandem.engine.scaling.decided import decided
+
+    looks: list[tuple[str, ...]] = []
+
+    def one_after_the_other(pushed: Any, *given: Any) -> Any:
+        looks.append(pushed.conds)
+        scales = decided(pushed, *given)
+        gone = scales[len(looks) % 2]
+        return tuple(replace(one, scale=0.0) if one is gone else one for one in scales)
+
+    monkeypatch.setattr(estimator, "decided", one_after_the_other)
+    hints = [asked(net(0), 0), asked(net(1), 1)]
+    sides = applied(hints)
+    with calls(net(0), net(1)) as counts:
+        latent = sample(stock(), *sides, steps=LONG)
+    assert looks == [("0:canny", "1:canny")] * 2
+    assert [count["net"] for count in counts] == [2, LONG]
+    assert [(row["pruned"], row["calls"]) for row in reported(sides, latent)] == [
+        (True, 2),
+        (False, LONG),
+    ]
+
+
+def test_what_the_first_short_step_shows_holds_on_it() -> None:
+    import torch
+
+    first = sample(stock(), *applied(redundant()), steps=LONG)
+    expected = sample(stock(), *applied(redundant()[:3], estimate=False), steps=LONG)
+    torch.testing.assert_close(first, expected, rtol=1e-3, atol=1e-3)  # a copy is no loss
+    sides = applied(redundant())
+    rows = reported(sides, sample(stock(), *sides, steps=LONG))
+    assert [row["calls"] for row in rows] == [LONG, LONG, 2, None, None, None]
+    assert rows[0]["carried"] == pytest.approx(0.7, abs=1e-6)
+
+
+def test_who_is_left_when_one_ends_is_judged_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    from comfyui_tandem.engine.scaling import estimator
+    from comfyui_tandem.engine.scaling.decided import decided
+
+    def halved_beside_others(pushed: Any, *given: Any) -> Any:
+        share = 0.5 if len(pushed.conds) > 1 else 1.0
+        return tuple(replace(one, scale=share * one.strength) for one in decided(pushed, *given))
+
+    monkeypatch.setattr(estimator, "decided", halved_beside_others)
+    sides = applied([asked(net(0), 0, end=0.5), asked(net(1), 1)])
+    rows = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert [row["scale"] for row in rows] == pytest.approx([0.5, 1.0])
+    assert rows[0]["calls"] < rows[1]["calls"] == STEPS
 
 
 def test_nets_before_ours_stay_as_they_are() -> None:

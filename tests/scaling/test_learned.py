@@ -51,7 +51,7 @@ def test_a_copy_is_left_out_whatever_was_learned() -> None:
         tuple(f"{at}:canny" for at in range(4)), (1.0,) * 4, ((0.0, 1.0),) * 4,
         base.gram[np.ix_(order, order)], np.ones((4, 4)),
     )  # fmt: skip
-    rows = decided(doubled, None, Settings(learned=bias(0.5)))
+    rows = decided(doubled, Settings(learned=bias(0.5)))
     assert [row.pruned for row in rows] == [False, False, False, True]
     assert rows[0].scale == pytest.approx(1.0) and rows[0].carried == pytest.approx(0.5)
 

@@ -17,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 RULE = Rule()
+NAMES = ("0:canny", "1:canny", "2:canny")
 Rows = NDArray[np.float64]
 several = st.integers(1, 5).flatmap(
     lambda count: arrays(np.float64, (count, 6), elements=st.integers(-9, 9))
@@ -133,6 +134,34 @@ def test_who_agrees_with_nobody_is_doubted_where_the_others_agree() -> None:
     pair = scales(rows(among[0], (0.0, 0.0, 0.0, 3.0)))  # who of two is wrong?
     assert [one.scale for one in pair] == [1, 1]
     assert [one.agreement for one in pair] == [None, None]
+
+
+def test_a_rivals_no_is_no_doubt() -> None:
+    """Of two scenes' hints the one that another kind agrees with is not doubted for the other."""
+    cosines = np.array([(1.0, 0.6, -0.2), (0.6, 1.0, 0.0), (-0.2, 0.0, 1.0)])
+    good, witness, wrong = decide(
+        Pushed(NAMES, (1.0,) * 3, ((0.0, 1.0),) * 3, cosines, np.ones((3, 3))), RULE
+    )
+    assert (good.scale, witness.scale) == (1, 1)
+    assert wrong.scale == RULE.doubted
+
+
+def test_what_adds_something_in_coarse_blocks_alone_stays() -> None:
+    lines = rows((10, 0), (0, 0.5))
+    alone = pushed(lines, where=0.0)
+    assert [one.pruned for one in decide(alone, RULE)] == [False, True]
+    there = replace(alone, coarse=rows((2, 0), (0, 1)) @ rows((2, 0), (0, 1)).T)
+    assert [one.pruned for one in decide(there, RULE)] == [False, False]
+    nowhere = replace(alone, coarse=lines @ lines.T)
+    _, weak = decide(nowhere, RULE)
+    assert weak.reason == "adds 0.05 of the strongest"
+
+
+def test_of_equals_the_one_that_lasts_longer_stays() -> None:
+    same = rows((1, 2), (1, 2))
+    for spans in (((0.0, 0.5), (0.0, 1.0)), ((0.0, 1.0), (0.0, 0.5))):
+        found = decide(pushed(same, spans=spans), RULE)
+        assert [one.pruned for one in found] == [span == (0.0, 0.5) for span in spans]
 
 
 def test_only_who_lasts_as_long_covers() -> None:

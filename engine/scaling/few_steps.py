@@ -1,4 +1,4 @@
-"""The scales of a chain by one step of sampling, thrown away: for nets of other packs."""
+"""The scales of a chain by two steps of sampling, thrown away: for nets of other packs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from .apply import apply_estimated, ledgers_of
 from .scale import Scales
 from .settings import Settings
 
-STEPS = 20  # of the schedule whose first step it is
+STEPS = 20  # of the schedule whose first steps they are
+SAMPLED = 2  # as many as an estimator looks at
 CFG = 1.0  # the conditional half alone is measured
 
 
-def scales_by_one_step(
+def scales_by_few_steps(
     model: ModelPatcher,
     sides: Sequence[Conditioning],
     hints: Sequence[Hint],
@@ -34,7 +35,7 @@ def scales_by_one_step(
 
     Args:
         start: latents [B, C, h, w] of the size to sample; what they hold does not matter much,
-            the first step is nearly all noise.
+            the first steps are nearly all noise.
         vae: only for ControlNets that ask for one.
     """
     (positive, negative), ledger = apply_estimated(sides, hints, settings, vae)
@@ -43,7 +44,7 @@ def scales_by_one_step(
     latent = comfy.sample.fix_empty_latent_channels(model, start)
     sigmas = comfy.samplers.calculate_sigmas(
         model.get_model_object("model_sampling"), "simple", STEPS
-    )[:2]
+    )[: SAMPLED + 1]
     sampled = comfy.sample.sample_custom(
         model,
         comfy.sample.prepare_noise(latent, seed),
