@@ -19,8 +19,8 @@ from torch import Tensor
 from ..engine.conditions import Condition, ConditionRequest, Hint, Photo
 from ..engine.sampling.family import load_family
 from ..engine.scaling.apply import apply_as_asked, apply_estimated, rows_of_run
-from ..engine.scaling.ledger import Row
 from ..engine.scaling.few_steps import scales_by_few_steps
+from ..engine.scaling.ledger import Row
 from ..engine.scaling.scale import Scale
 from ..engine.scaling.settings import Settings
 from ..training.export import CONTROL_NETS, control_file

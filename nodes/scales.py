@@ -79,9 +79,9 @@ class EstimateScales(io.ComfyNode):
         vae: Any = None,
         learned: str = BY_RULE,
     ) -> io.NodeOutput:
+        from ..engine.scaling.few_steps import scales_by_few_steps
         from ..engine.scaling.learned_file import read_learned
         from ..engine.scaling.ledger import Row
-        from ..engine.scaling.few_steps import scales_by_few_steps
         from ..engine.scaling.payload import scales_payload
         from ..engine.scaling.settings import Settings
 
