@@ -20,10 +20,18 @@ import torch
 from ..training.files import JUDGE, SHIPPED, open_judge
 from .parts import Part, Result, finish
 from .scaling_draw import Studio, judged
-from .scaling_figures import arm_figures, check_figures, joined, renders_of, search_figures, total
-from .scaling_probe import cost, pushes_of_steps, rank_correlation
+from .scaling_figures import (
+    arm_figures,
+    check_figures,
+    joined,
+    renders_of,
+    search_figures,
+    time_figures,
+    total,
+)
+from .scaling_probe import cost, pushes_of_steps, rank_correlation, times
 from .scaling_search import best_fixed, searched
-from .scaling_sets import ARMS, ESTIMATED, Block, block_of_sets
+from .scaling_sets import ARMS, ESTIMATED, Block, Set, block_of_sets
 
 # Scenes reported on; those on which fixed scales are chosen; those of every run.
 SEED, TUNING_SEED, CHECKED_SEED = 3_000_017, 3_000_018, 3_000_019
@@ -43,11 +51,12 @@ class Settings:
     searched: int = 60  # of them, those whose best scales are searched
     search_steps: int = 8
     most_tried: int = 20
-    tuned: int = 24  # sets of other scenes on which the best fixed scale is chosen
+    tuned: int = 24  # sets of other scenes on which the best fixed scales are chosen
     fixed: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     repeated: int = 60  # sets that are estimated again with other noise
     noises: int = 5
     probed: int = 24  # sets whose pushes are measured on every step
+    timed: int = 24  # sets drawn by turns at 1.0 and as estimated
     rounds: int = 9
     folder: str = ""  # of the models; the shipped ones if not given
 
@@ -56,7 +65,7 @@ class Settings:
         return Path(self.folder) if self.folder else SHIPPED
 
 
-QUICK = Settings(sets=0, searched=0, tuned=0, repeated=0, probed=0, rounds=0)
+QUICK = Settings(sets=0, searched=0, tuned=0, repeated=0, probed=0, timed=0, rounds=0)
 EXACT = ("files_crc32",)
 NEAR = {  # another processor may flip a decision
     "checked_scale": 0.03,
@@ -80,6 +89,8 @@ def measure(settings: Settings, keep: Path | None = None) -> dict[str, float]:
         figures["same_decision_pct"] = 100 * float(np.mean(_values(results, "again_")))
     if settings.probed:
         figures |= _probe_figures(results)
+    if settings.timed:
+        figures |= time_figures(results)
     if settings.rounds:
         found = results["cost"]
         figures["estimator_cost_pct_of_step"] = 100 * found["estimator_s"] / found["step_s"]
@@ -116,6 +127,9 @@ def parts(settings: Settings) -> dict[str, Part]:
     for at in range(0, settings.probed, BLOCK):
         probe = partial(_probed, studio, partial(_block, settings.sets, at), settings.steps)
         made[f"probe_{at}"] = Part(probe, key)
+    for at in range(0, settings.timed, BLOCK):
+        timed = partial(_timed, studio, partial(_block, settings.sets, at), settings.steps)
+        made[f"timed_{at}"] = Part(timed, key)
     if settings.rounds:
         first = partial(_block, settings.sets, 0)
         made["cost"] = Part(lambda _: cost(studio(), first().sets[0], settings.rounds), key)
@@ -165,11 +179,8 @@ def _drawn(
     done: Mapping[str, Result],
 ) -> Result:
     found = block()
-    strengths = {**ARMS, FIXED: lambda n: [done[FIXED]["scale"]] * n}.get(arm)
-    drawn = [
-        studio().draw(one, strengths and strengths(len(one.asked)), steps, one.number)
-        for one in found.sets
-    ]
+    strengths = partial(_strengths, arm, done)
+    drawn = [studio().draw(one, strengths(one), steps, one.number) for one in found.sets]
     scores = judged(open_judge(), found, torch.cat([one.picture for one in drawn]))
     rows = [
         {
@@ -178,12 +189,17 @@ def _drawn(
             "good": [asked.good for asked in one.asked],
             "scales": [row.scale.scale for row in made.rows],
             "calls": sum(row.calls or 0 for row in made.rows),
-            "seconds": made.seconds,
             "scores": score,
         }
         for one, made, score in zip(found.sets, drawn, scores, strict=True)
     ]
     return {"sets": rows}
+
+
+def _strengths(arm: str, done: Mapping[str, Result], one: Set) -> list[float] | None:
+    if arm == FIXED:
+        return [done[FIXED][asked.net] for asked in one.asked]
+    return ARMS[arm](len(one.asked)) if arm in ARMS else None
 
 
 def _fixed(
@@ -192,8 +208,15 @@ def _fixed(
     settings: Settings,
     done: Mapping[str, Result],
 ) -> Result:
-    steps, scales = settings.search_steps, settings.fixed
-    return best_fixed(studio(), open_judge(), tuned(), renders_of(done), steps, scales)
+    return best_fixed(
+        studio(),
+        open_judge(),
+        tuned(),
+        renders_of(done),
+        settings.search_steps,
+        settings.fixed,
+        settings.most_tried,
+    )
 
 
 def _searched(
@@ -225,6 +248,12 @@ def _probed(
     studio: Callable[[], Studio], block: Callable[[], Block], steps: int, _: Mapping[str, Result]
 ) -> Result:
     return {"sets": [pushes_of_steps(studio(), one, steps) for one in block().sets]}
+
+
+def _timed(
+    studio: Callable[[], Studio], block: Callable[[], Block], steps: int, _: Mapping[str, Result]
+) -> Result:
+    return {"sets": [times(studio(), one, steps) for one in block().sets]}
 
 
 def _probe_figures(results: Mapping[str, Result]) -> dict[str, float]:

@@ -26,7 +26,7 @@ from ..engine.scaling.settings import Settings
 from ..training.export import CONTROL_NETS, control_file
 from ..training.hints import KINDS
 from ..training.judge import Judge, Reading, adherence, read
-from ..training.measures import hint_scores
+from ..training.measures import hint_scores, mean_iou
 from .scaling_sets import ARMS, PROMPT, Block, Set, row_of
 
 __all__ = ["KEPT"]
@@ -103,6 +103,7 @@ def judged(judge: Judge, block: Block, pictures: Tensor) -> list[dict[str, float
     """
     reading, true = read(judge, pictures), read(judge, block.truth.picture)
     by_kind = {kind: hint_scores(kind, pictures, reading, block.truth) for kind in KINDS}
+    by_kind["seg"] = mean_iou(reading, block.truth)  # kinds of things count, as its hint has them
     far = (1 - (reading.embedding * true.embedding).sum(1)).tolist()
     return [
         {

@@ -44,13 +44,12 @@ def arm_figures(results: Mapping[str, Result]) -> dict[str, float]:
         for arm, sets in rows.items()
     }
     families = np.array([one["family"] for one in rows[ESTIMATED]])
-    figures: dict[str, float] = {"fixed_scale": results["fixed"]["scale"]}
+    figures = {f"fixed_scale_{net}": scale for net, scale in results["fixed"].items()}
     for arm, values in totals.items():
         figures[f"score_{arm}"] = float(values.mean())
         for family in FAMILIES:
             figures[f"score_{arm}_{family}"] = float(values[families == family].mean())
         figures[f"calls_{arm}"] = float(np.mean([one["calls"] for one in rows[arm]]))
-        figures[f"seconds_{arm}"] = float(np.median([one["seconds"] for one in rows[arm]]))
         far = [one["scores"]["distance"] for one in rows[arm]]
         figures[f"distance_{arm}"] = float(np.mean(far))
     figures |= _gain(totals, np.ones(len(families), bool), "")
@@ -97,6 +96,14 @@ def search_figures(results: Mapping[str, Result]) -> dict[str, float]:
         figures["wrongly_pruned_complementary_pct"] = 100 * float(np.mean(needed))
         figures["needed_complementary"] = float(len(needed))
     return figures
+
+
+def time_figures(results: Mapping[str, Result]) -> dict[str, float]:
+    """Sampler's time with estimated scales as a share of that at 1.0, in the mean of sets."""
+    rows = joined(results, "timed_")
+    shares = {family: [r["share"] for r in rows if r["family"] == family] for family in FAMILIES}
+    each = {f"time_share_{family}": float(np.mean(own)) for family, own in shares.items() if own}
+    return {"time_share": float(np.mean([row["share"] for row in rows])), **each}
 
 
 def renders_of(results: Mapping[str, Result]) -> dict[str, float]:

@@ -56,6 +56,19 @@ def cost(studio: Studio, one: Set, rounds: int) -> dict[str, float]:
     return {"estimator_s": statistics.median(spent), "step_s": statistics.median(steps)}
 
 
+def times(studio: Studio, one: Set, steps: int) -> dict[str, Any]:
+    """Share of the sampler's time that estimated scales take: each way twice, by turns."""
+    ones = ARMS["ones"](len(one.asked))
+    plain, estimated = zip(
+        *(
+            [studio.draw(one, way, steps, one.number).seconds for way in (ones, None)]
+            for _ in range(2)
+        ),
+        strict=True,
+    )
+    return {"family": one.family, "share": sum(estimated) / sum(plain)}
+
+
 def _estimating(studio: Studio, one: Set) -> float:
     total = 0.0
 

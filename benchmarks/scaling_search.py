@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.scaling.calibration import best_in_turns
+from ..training.hints import KINDS
 from ..training.judge import Judge
 from .scaling_draw import Studio, judged
 from .scaling_figures import total
@@ -39,6 +40,11 @@ class Search:
         if scales is not None:
             self.known[tuple(scales)] = found
         return found
+
+    def of_nets(self, scales: Mapping[str, float]) -> Scales:
+        """Of the set's conditions by those of their nets."""
+        [one] = self.block.sets
+        return tuple(scales[asked.net] for asked in one.asked)
 
     def best(self, most: int) -> Scales:
         """One scale after the other, until none helps or `most` were tried."""
@@ -88,13 +94,20 @@ def best_fixed(
     renders: Mapping[str, float],
     steps: int,
     scales: Sequence[float],
-) -> dict[str, Any]:
-    """The one scale for all conditions that scores best over all sets of a block."""
-    tried: dict[float, float] = {}
-    for scale in scales:
-        each = [
-            Search(studio, judge, block.only(row), renders, steps).score([scale] * len(one.asked))
-            for row, one in enumerate(block.sets)
-        ]
-        tried[scale] = float(np.mean(each))
-    return {"scale": max(tried, key=lambda scale: tried[scale]), "scores": list(tried.values())}
+    most: int,
+) -> dict[str, float]:
+    """A scale for each net that scores best over all sets of a block, in at most so many tries.
+
+    First the best one for all nets, then one net after the other.
+    """
+    searches = [
+        Search(studio, judge, block.only(row), renders, steps) for row in range(len(block.sets))
+    ]
+
+    def score(tried: Scales) -> float:
+        by_net: dict[str, float] = dict(zip(KINDS, tried, strict=True))
+        return float(np.mean([search.score(search.of_nets(by_net)) for search in searches]))
+
+    start = max(((scale,) * len(KINDS) for scale in scales), key=score)
+    best = best_in_turns(start, scales, score, most)
+    return dict(zip(KINDS, best, strict=True))

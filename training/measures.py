@@ -34,6 +34,21 @@ def hint_scores(kind: str, pictures: Tensor, reading: Reading, truth: Truth) -> 
     ]
 
 
+def mean_iou(reading: Reading, truth: Truth) -> list[float]:
+    """A picture each: intersection over union, in the mean of the segments that its scene has."""
+    middle = slice(CELL // 2, None, CELL)
+    true, found = truth.segment[:, middle, middle], reading.segment.argmax(1)
+    scores: list[float] = []
+    for wanted, seen in zip(true, found, strict=True):
+        own = [
+            float(((wanted == kind) & (seen == kind)).sum())
+            / float(((wanted == kind) | (seen == kind)).sum())
+            for kind in wanted.unique()
+        ]
+        scores.append(sum(own) / len(own))
+    return scores
+
+
 def _edge_f1(pictures: Tensor, truth: Tensor) -> Tensor:
     """[N]: F1 of strong gradients [N, 3, H, W] against true borders, within two pixels."""
     across = (pictures[:, :, :, 2:] - pictures[:, :, :, :-2])[:, :, 1:-1]

@@ -6,7 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comfyui_tandem.benchmarks.scaling_figures import arm_figures, search_figures, total
+from comfyui_tandem.benchmarks.scaling_figures import (
+    arm_figures,
+    search_figures,
+    time_figures,
+    total,
+)
 from comfyui_tandem.benchmarks.scaling_sets import ARMS, FAMILIES, block_of_sets
 
 COUNT = 24
@@ -57,13 +62,13 @@ def drawn(arm: str, family: str, score: float, calls: int, scales: list[float]) 
     scores = dict.fromkeys(("edge", "depth", "seg", "pose", "prompt", "distance"), score)
     return {
         "family": family, "judged": ["edge"], "good": [True, True], "scales": scales,
-        "calls": calls, "seconds": 1.0, "scores": scores,
+        "calls": calls, "scores": scores,
     }  # fmt: skip
 
 
 def results() -> dict[str, Any]:
     """Ones score 0.4 of renders' 0.8, estimated 0.5, but 0.396 where conditions are redundant."""
-    made: dict[str, Any] = {"fixed": {"scale": 0.75}}
+    made: dict[str, Any] = {"fixed": dict.fromkeys(("edge", "depth", "seg", "pose"), 0.75)}
     renders = dict.fromkeys(("edge", "depth", "seg", "pose", "prompt", "distance"), 0.8)
     made["truth_0"] = {"scores": [renders] * 6}
     for arm, score, calls in (*((arm, 0.4, 40) for arm in ARMS), ("fixed", 0.3, 40)):
@@ -87,6 +92,7 @@ def test_figures_of_arms() -> None:
     assert found["gain_vs_best_fixed_pct"] == pytest.approx((5 * 25 - 1) / 6)
     assert found["gain_vs_best_fixed_pct_clean"] == pytest.approx((2 * 25 - 1) / 3)
     assert found["gain_lower_pct"] < found["gain_vs_best_fixed_pct"]
+    assert found["fixed_scale_pose"] == 0.75
     assert found["pruned_pct_redundant_good"] == 50 and found["mean_scale_wrong_good"] == 1
 
 
@@ -99,6 +105,13 @@ def test_figures_of_the_search() -> None:
     assert found["wrongly_pruned_complementary_pct"] == 0
     made["estimated_0"]["sets"][0]["scales"] = [0.0, 1.0]
     assert search_figures(made)["wrongly_pruned_complementary_pct"] == 100
+
+
+def test_shares_of_time_are_told_by_family() -> None:
+    rows = [{"family": family, "share": 0.6 + 0.1 * (at > 0)} for at, family in enumerate(FAMILIES)]
+    found = time_figures({"timed_0": {"sets": rows}})
+    assert found["time_share_complementary"] == pytest.approx(0.6)
+    assert found["time_share"] == pytest.approx((0.6 + 5 * 0.7) / 6)
 
 
 def test_only_scores_that_apply_count() -> None:

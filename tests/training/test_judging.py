@@ -10,7 +10,8 @@ from comfyui_tandem.training.captions import caption
 from comfyui_tandem.training.hints import EDGE_HINTS, KINDS, hints, skeleton
 from comfyui_tandem.training.judge import CELL, THING, Reading, adherence
 from comfyui_tandem.training.judge_data import thing_labels
-from comfyui_tandem.training.measures import hint_scores
+from comfyui_tandem.training.measures import THING as FIRST_THING
+from comfyui_tandem.training.measures import hint_scores, mean_iou
 from comfyui_tandem.training.render import SIZE, Truth, render
 from comfyui_tandem.training.scenes import Scenes, sample_scenes
 from comfyui_tandem.training.stages import STAGES
@@ -77,6 +78,17 @@ def test_truth_keeps_to_its_own_hints(kind: str, truth: Truth, perfect: Reading)
     assert np.nanmean(own) > (0.7 if kind == "edge" else 0.95)
     other = np.array(hint_scores(kind, truth.picture.roll(1, 0), _rolled(perfect), truth))
     assert np.nanmean(other) < np.nanmean(own) - 0.1
+
+
+def test_a_wrong_kind_of_thing_costs_its_share_of_the_segments(
+    truth: Truth, perfect: Reading
+) -> None:
+    assert min(mean_iou(perfect, truth)) > 0.95
+    one_kind = perfect.segment.clone()
+    one_kind[:, FIRST_THING] = perfect.segment[:, FIRST_THING:].amax(1) + 1  # all of the first kind
+    seen = Reading(**{n: getattr(perfect, n) for n in Reading.__slots__} | {"segment": one_kind})
+    things = hint_scores("seg", truth.picture, seen, truth)
+    assert np.mean(mean_iou(seen, truth)) < 0.8 < np.mean(things)
 
 
 def _rolled(reading: Reading) -> Reading:
