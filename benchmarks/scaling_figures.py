@@ -80,7 +80,8 @@ def arm_figures(results: Mapping[str, Result]) -> dict[str, float]:
 def search_figures(results: Mapping[str, Result]) -> dict[str, float]:
     """Against the best scales of each set, on the sets that were searched."""
     rows = joined(results, "search_")
-    mean = {name: np.mean([one[name] for one in rows]) for name in ("ones", "best", "estimated")}
+    names = ("ones", "best", "knowing", "estimated")
+    mean = {name: np.mean([one[name] for one in rows]) for name in names}
     figures = {f"searched_{name}": float(value) for name, value in mean.items()}
     gap = mean["best"] - mean["ones"]
     figures["oracle_gap_closed"] = float((mean["estimated"] - mean["ones"]) / gap)

@@ -61,13 +61,15 @@ def searched(
     steps: int,
     most: int,
 ) -> list[dict[str, Any]]:
-    """Of each set: scores at 1.0, at the best scales and at estimated ones, and what each
-    condition of the best costs when it is dropped, as a share.
+    """Of each set: scores at 1.0, at the best scales, at estimated ones, and without the conditions
+    that are not of its scene; and what each condition of the best costs when it is dropped, as a
+    share.
     """
     found: list[dict[str, Any]] = []
     for row in range(len(block.sets)):
         search = Search(studio, judge, block.only(row), renders, steps)
         best = search.best(most)
+        knowing = [float(asked.good) for asked in block.sets[row].asked]
         score = search.score(best)
         costs = [
             float(1 - search.score((*best[:at], 0.0, *best[at + 1 :])) / score)
@@ -79,6 +81,7 @@ def searched(
             {
                 "ones": search.score(ARMS["ones"](len(best))),
                 "best": score,
+                "knowing": search.score(knowing),
                 "estimated": search.score(None),
                 "scales": list(best),
                 "costs": costs,

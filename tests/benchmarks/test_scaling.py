@@ -98,10 +98,12 @@ def test_figures_of_arms() -> None:
 
 def test_figures_of_the_search() -> None:
     made = results()
-    rows = [{"ones": 0.5, "best": 0.7, "estimated": 0.6, "costs": [0.1, 0.01]} for _ in FAMILIES]
+    scores = {"ones": 0.5, "best": 0.7, "knowing": 0.65, "estimated": 0.6}
+    rows = [{**scores, "costs": [0.1, 0.01]} for _ in FAMILIES]
     made["search_0"] = {"sets": rows}
     found = search_figures(made)
     assert found["oracle_gap_closed"] == pytest.approx(0.5)
+    assert found["searched_knowing"] == pytest.approx(0.65)
     assert found["wrongly_pruned_complementary_pct"] == 0
     made["estimated_0"]["sets"][0]["scales"] = [0.0, 1.0]
     assert search_figures(made)["wrongly_pruned_complementary_pct"] == 100
