@@ -1,4 +1,4 @@
-"""Writes the model card's figures from the committed run, so that neither can drift.
+"""Writes the model card's figures from the committed runs, so that neither can drift.
 
 `python -m comfyui_tandem.benchmarks.demo_card` replaces what stands between the card's marks.
 """
@@ -11,8 +11,9 @@ from typing import Any
 
 from ..training.files import SHIPPED
 from ..training.hints import KINDS
+from . import distillation_card
 
-RESULT = Path(__file__).parent / "results" / "demo_quality.json"
+RESULTS = Path(__file__).parent / "results"
 CARD = SHIPPED / "README.md"
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 GOALS = {"scene": 0.98, "colour": 0.95, "shape": 0.9, "both": None, "size": 0.95, "place": 0.95,
@@ -30,15 +31,26 @@ def figures_text(result: dict[str, Any]) -> str:
     return "\n".join(parts) + f"\nMeasured on {result['machine']}.\n"
 
 
-def written(card: str, text: str) -> str:
-    """The card with `text` between its marks."""
-    before, rest = card.split(BEGIN)
-    return before + BEGIN + text + END + rest.split(END)[1]
+def written(card: str, begin: str, text: str, end: str) -> str:
+    """The card with `text` between these marks."""
+    before, rest = card.split(begin)
+    return before + begin + text + end + rest.split(end)[1]
+
+
+def result_of(benchmark: str) -> dict[str, Any]:
+    """Its committed full run."""
+    return json.loads((RESULTS / f"{benchmark}.json").read_text("utf-8"))
+
+
+def whole(card: str) -> str:
+    """The card with all figures of the committed runs."""
+    card = written(card, BEGIN, figures_text(result_of("demo_quality")), END)
+    members = distillation_card.members_text(result_of("distillation"))
+    return written(card, distillation_card.BEGIN, members, distillation_card.END)
 
 
 def main() -> None:
-    text = figures_text(json.loads(RESULT.read_text("utf-8")))
-    CARD.write_text(written(CARD.read_text("utf-8"), text), "utf-8")
+    CARD.write_text(whole(CARD.read_text("utf-8")), "utf-8")
 
 
 def _captions(figures: dict[str, float], settings: dict[str, Any]) -> str:

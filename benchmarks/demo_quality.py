@@ -17,7 +17,7 @@ import torch
 
 from ..engine.sampling.family_files import CONTROL_NETS, TEXT, UNET, VAE, control_file
 from ..training.captions import caption
-from ..training.files import JUDGE, SHIPPED, open_family, open_judge
+from ..training.files import JUDGE, SHIPPED, full_files, open_family, open_judge
 from ..training.generate import Family
 from ..training.hints import KINDS
 from ..training.judge import Judge
@@ -64,7 +64,7 @@ NEAR = {  # another processor may flip one thing
 def measure(settings: Settings, keep: Path | None = None) -> dict[str, float]:
     """All figures, from parts kept in `keep`; a ControlNet without a file has none."""
     results = finish(parts(settings), keep)
-    figures = {"files_crc32": float(_crc(_files(settings.files))), **results["checked"]}
+    figures = {"files_crc32": float(_crc(full_files(settings.files))), **results["checked"]}
     if settings.captions:
         figures |= prompt_figures(results)
     if settings.hinted:
@@ -89,13 +89,6 @@ def parts(settings: Settings) -> dict[str, Part]:
     if settings.hinted and nets:
         found |= hint_parts(family, judge, nets, (key, keys, every), settings)
     return found
-
-
-def _files(folder: Path) -> list[Path]:
-    """Those that are scored here: figures are of these and no others."""
-    nets = [folder / CONTROL_NETS / control_file(kind) for kind in KINDS]
-    parts = [folder / name for name in (TEXT, UNET, VAE)]
-    return sorted(path for path in (*nets, *parts) if path.exists())
 
 
 def _crc(paths: list[Path]) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..training.files import JUDGE, SHIPPED, open_judge
+from ..training.files import JUDGE, SHIPPED, full_files, open_judge
 from .parts import Part, Result, finish
 from .scaling_draw import Studio, judged
 from .scaling_figures import (
@@ -79,7 +79,7 @@ NEAR = {  # another processor may flip a decision
 def measure(settings: Settings, keep: Path | None = None) -> dict[str, float]:
     """All figures, from parts kept in `keep`."""
     results = finish(parts(settings), keep)
-    figures = {"files_crc32": float(_crc(_weights(settings.files)))}
+    figures = {"files_crc32": float(_crc(full_files(settings.files)))}
     figures |= check_figures(results["checked"])
     if settings.sets:
         figures |= arm_figures(results)
@@ -103,7 +103,7 @@ def parts(settings: Settings) -> dict[str, Part]:
     torch.set_num_threads(1)  # two threads of one small picture wait for each other
     code = [*(ENGINE / "scaling").glob("*.py"), *(ENGINE / "control").glob("*.py")]
     code += [*HERE.glob("scaling*.py"), JUDGE]
-    key = f"{_crc([*_weights(settings.files), *sorted(code)]):08x} {settings.steps}"
+    key = f"{_crc([*full_files(settings.files), *sorted(code)]):08x} {settings.steps}"
     studio = partial(_studio, settings.files)
     made = {"checked": Part(partial(_checked, studio), key)}
     arms = (*ARMS, FIXED, ESTIMATED)
@@ -272,10 +272,6 @@ def _probe_figures(results: Mapping[str, Result]) -> dict[str, float]:
 
 def _values(results: Mapping[str, Result], start: str) -> list[float]:
     return [v for name in results if name.startswith(start) for v in results[name]["values"]]
-
-
-def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.safetensors"))
 
 
 def _crc(paths: Sequence[Path]) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..engine.sampling.family_files import (
     CONTROL_NETS,
     TEXT,
+    UNET,
     VAE,
     control_file,
     decoder_file,
@@ -18,6 +19,7 @@ from ..engine.sampling.unet_layout import control_to_ldm
 from .autoencoder import Autoencoder, rescale
 from .export import FAMILY, LATENT_SCALE
 from .generate import Family
+from .hints import KINDS
 from .judge import Judge
 from .libraries import ControlNetModel, DecoderTiny, UNet2DConditionModel
 from .members import COMPARED, UNETS
@@ -29,6 +31,13 @@ from .unet import build_unet
 
 SHIPPED = Path(__file__).resolve().parents[1] / FAMILY
 JUDGE = Path(__file__).resolve().with_name("judge.safetensors")
+
+
+def full_files(folder: Path = SHIPPED) -> list[Path]:
+    """The full model's files and its ControlNets', as far as they are there; no other member's."""
+    nets = [folder / CONTROL_NETS / control_file(kind) for kind in KINDS]
+    parts = [folder / name for name in (TEXT, UNET, VAE)]
+    return sorted(path for path in (*nets, *parts) if path.exists())
 
 
 def open_family(folder: Path = SHIPPED) -> Family:
