@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 
-from safetensors import SafetensorError
+import torch
 
 from ..errors import BadInput, TandemError
-
-UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RuntimeError,  # PyTorch's, of weights that do not fit; core's, of a kind it does not know
-    EOFError,
-    UnpicklingError,
-    SafetensorError,
-)
 
 
 @contextmanager
@@ -31,8 +18,8 @@ def reading(what: str, path: Path, do: str) -> Generator[None]:
     """
     try:
         yield
-    except TandemError:
+    except (TandemError, MemoryError, torch.cuda.OutOfMemoryError):
         raise
-    except UNREADABLE as error:
+    except Exception as error:  # pickle's, safetensors', core's; the tokenizers' is this very one
         reason = str(error).strip().partition("\n")[0]
         raise BadInput(what, f"{path}: {reason or type(error).__name__}", do) from error
