@@ -102,7 +102,7 @@ class Overflow(torch.autograd.Function):
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # pyright: ignore
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         return grad * math.inf
 
 
