@@ -188,9 +188,17 @@ def absent(settings: Settings) -> list[str]:
             then = ", then give --trained" if name in COMPARED else ""
             made = f"`tandem train {name}` and `export` make it{then}"
             told.append(f"no rows {side}_*: {path.name} is not in {path.parent}; {made}")
-    nets = {studio.net_file(row, kind) for row in settings.rows for kind in row.kinds}
-    missing = sorted(path for path in nets if not path.is_file())
-    return told + [f"no rows with {path.name}: it is not in {path.parent}" for path in missing]
+    stages = {
+        studio.net_file(row, kind): f"{'compact-' if row.nets == COMPACT else ''}control-{kind}"
+        for row in settings.rows
+        for kind in row.kinds
+    }
+    return told + [
+        f"no rows with {path.name}: it is not in {path.parent}; "
+        f"`tandem train {stage}` and `export` make it"
+        for path, stage in sorted(stages.items())
+        if not path.is_file()
+    ]
 
 
 def _family_files(studio: Studio) -> list[Path]:

@@ -67,7 +67,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--guidance", type=float, default=7.5, metavar="G", help="built into lcm's weights (7.5)"
     )
-    parser.add_argument("--device", default="auto", help="auto, cuda, cpu (auto)")
+    parser.add_argument("--device", default="auto", help="auto: cuda where it is, else cpu (auto)")
     parser.set_defaults(run=run)
 
 
@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         from ..training.train_pretrained import Course, distill
     except ModuleNotFoundError as error:
-        raise Unavailable("package", error.name, 'install "comfyui-tandem[train]"') from error
+        do = 'pip install ".[train]" in the pack\'s folder, with the Python that runs ComfyUI'
+        raise Unavailable("package", error.name, do) from error
     usual = PHASES.get(options.stage, PHASES["student"])
     course = Course(
         options.layout,

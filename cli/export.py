@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 FAMILY = ROOT / "demo_models"
 DEMO_PX, FULL_PX = 128, 512
+SAYS_NOTHING = "diffusion_pytorch_model"  # how diffusers begins the name of every file
 
 
 def add_parser(commands: Any) -> None:
@@ -56,28 +58,52 @@ def run(args: argparse.Namespace) -> int:
     px = args.px or (DEMO_PX if args.model.startswith("demo") else FULL_PX)
     if not 128 <= px <= 2048 or px % 64:
         raise BadInput("--px", px, "give a multiple of 64 from 128 to 2048")
-    folder = _output(args)
+    folder, nets = folder_of(args), control_files(args.control)
     kept = open_comfyui(args.comfyui)
-    _export(args, folder, px)
+    _export(args, nets, folder, px)
     del kept
     return 0
 
 
-def _output(args: argparse.Namespace) -> Path:
+def folder_of(args: argparse.Namespace) -> Path:
+    """Where to write.
+
+    Raises:
+        BadInput: it is not told, and the pack lies in no ComfyUI.
+    """
     if args.output is not None:
         return args.output.resolve()
     if ROOT.parent.name != "custom_nodes":
         raise BadInput("--output", None, "name a folder: this pack lies in no ComfyUI")
-    name = f"{Path(args.model).resolve().stem}-{'int8' if args.int8 else 'fp32'}"
+    model = Path(args.model).resolve()
+    own = model.stem if model.is_file() else model.name  # a folder's may have a dot
+    name = f"{own}-{'int8' if args.int8 else 'fp32'}"
     return ROOT.parents[1] / "models" / FOLDER / name
 
 
-def _export(args: argparse.Namespace, folder: Path, px: int) -> None:
+def control_files(given: Iterable[str]) -> dict[str, str]:
+    """What was given, by the names of their files to be.
+
+    Raises:
+        BadInput: two of one name.
+    """
+    found: dict[str, str] = {}
+    for file in given:
+        path = Path(file)
+        name = path.resolve().parent.name if path.stem.startswith(SAYS_NOTHING) else path.stem
+        if name in found:
+            do = f"rename one: both would be written to {name}.onnx"
+            raise BadInput("--control", f"{found[name]} and {file}", do)
+        found[name] = file
+    return found
+
+
+def _export(args: argparse.Namespace, files: dict[str, str], folder: Path, px: int) -> None:
     from ..engine.export.folder import Wanted, export_folder
     from ..engine.export.source import open_control_net, open_decoder, open_source
 
     source = open_source(args.model, FAMILY)
-    nets = {Path(name).stem: open_control_net(name, FAMILY) for name in args.control}
+    nets = {name: open_control_net(file, FAMILY) for name, file in files.items()}
     vae = open_decoder(args.decoder, source) if args.decoder else None
     wanted = Wanted(source, "int8" if args.int8 else "fp32", px, device(), nets, vae)
     manifest = export_folder(wanted, folder, _say)

@@ -22,5 +22,5 @@ def run(args: argparse.Namespace) -> int:
 
         return run_worker(args)
     except ModuleNotFoundError as error:
-        do = "pip install 'comfyui-tandem[worker,detectors]'"
+        do = 'pip install ".[worker,detectors]" in the pack\'s folder'
         raise Unavailable("package for the worker", error.name, do) from error

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import Tensor
 from torch.nn import Module
 
-from .run import Average, Run
+from ..engine.errors import BadInput
+from .run import Average, Run, load_weights
 
 AVERAGE = "average."  # prefix of the averaged weights in a file
 
 
 def averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(AVERAGE): v for k, v in tensors.items() if k.startswith(AVERAGE)}
+
+
+def load_averaged(path: Path) -> dict[str, Tensor]:
+    """The averages of a trainer's file.
+
+    Raises:
+        Unavailable: there is no such file.
+        BadInput: it has none, as the files that are made to be used.
+    """
+    return _averaged(load_weights(path)[0], path)
+
+
+def _averaged(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    found = averaged(tensors)
+    if not found:
+        do = "put the trainer's own file there, not one that was made to be used, as in models/"
+        raise BadInput("file of trained weights", f"{path}, without averages", do)
+    return found
 
 
 def current(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -27,7 +48,7 @@ def start_average(run: Run, module: Module, decay: float, *, young: bool) -> Ave
     if not own.exists():
         return Average(module, decay, young)
     tensors = run.resume(own)
-    return start_from(module, current(tensors), averaged(tensors), decay)
+    return start_from(module, current(tensors), _averaged(tensors, own), decay)
 
 
 def start_from(

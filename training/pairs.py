@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..engine.errors import BadInput, Unavailable
+from ..engine.sampling.checksum import weights_crc32
 from .libraries import DiagonalGaussianDistribution
 from .pretrained import Pretrained
-from .run import load_weights, save_weights
+from .run import load_metadata, save_weights
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
 SHARD, AT_ONCE = 512, 8  # pairs a file, and through the autoencoder
-EMPTY = "empty"  # the shard of the caption without words
+EMPTY = "empty"  # the shard of the caption without words; there when all others are
 OF = "of"  # key of a shard's metadata: what it was made of
 
 
@@ -38,11 +40,17 @@ def find_pairs(folder: Path) -> list[Path]:
 
 
 def encode_pairs(model: Pretrained, pictures: list[Path], out: Path, px: int) -> None:
-    """Write shards into `out`; those that are there, of the same pictures, stay.
+    """Write shards into `out`; those that are there, of the same pairs, models and size, stay.
 
     The middle square of every picture, scaled to `px`.
+    Raises:
+        BadInput: a picture or caption that cannot be read.
     """
+    captions = [_caption(picture) for picture in pictures]
+    empty = out / f"{EMPTY}.safetensors"
+    empty.unlink(missing_ok=True)
     text, tokenizer, vae = model.text(), model.tokenizer(), model.vae()
+    encoders = [weights_crc32(network.state_dict()) for network in (text, vae)]
 
     @torch.no_grad()
     def embedded(captions: list[str]) -> Tensor:
@@ -51,12 +59,12 @@ def encode_pairs(model: Pretrained, pictures: list[Path], out: Path, px: int) ->
         )
         return text(tokens.input_ids.to(model.device)).last_hidden_state.half()
 
-    scale = torch.tensor(float(vae.config.scaling_factor))
-    save_weights(out / f"{EMPTY}.safetensors", {"context": embedded([""]), "scale": scale}, {})
+    kept: set[Path] = set()
     for number, at in enumerate(range(0, len(pictures), SHARD)):
-        some = pictures[at : at + SHARD]
-        path, of = out / f"{number:05d}.safetensors", json.dumps([px, *map(str, some)])
-        if path.is_file() and load_weights(path)[1].get(OF) == of:
+        some, said = pictures[at : at + SHARD], captions[at : at + SHARD]
+        path, of = out / f"{number:05d}.safetensors", _key(some, said, px, encoders)
+        kept.add(path)
+        if path.is_file() and load_metadata(path).get(OF) == of:
             continue
         moments: list[Tensor] = []
         context: list[Tensor] = []
@@ -65,10 +73,32 @@ def encode_pairs(model: Pretrained, pictures: list[Path], out: Path, px: int) ->
             shown = torch.stack([_square(picture, px) for picture in batch]).to(model.device)
             with torch.no_grad():
                 moments.append(vae.encode(shown).latent_dist.parameters.half().cpu())
-            told = [path.with_suffix(".txt").read_text("utf-8").strip() for path in batch]
-            context.append(embedded(told).cpu())
+            context.append(embedded(said[start : start + AT_ONCE]).cpu())
         save_weights(path, {"moments": torch.cat(moments), "context": torch.cat(context)}, {OF: of})
         print(f"pairs: {at + len(some)} of {len(pictures)}", flush=True)  # noqa: T201
+    for path in set(_shards(out)) - kept:
+        path.unlink()
+    scale = torch.tensor(float(vae.config.scaling_factor))
+    save_weights(empty, {"context": embedded([""]), "scale": scale}, {})
+
+
+def _key(pictures: Sequence[Path], captions: Sequence[str], px: int, encoders: list[int]) -> str:
+    """Of all that a shard is made of; pictures by size and time, wherever they lie."""
+    seen = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in pictures]
+    made_of = json.dumps([px, encoders, seen, *captions])
+    return hashlib.sha256(made_of.encode()).hexdigest()
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.safetensors"))
+
+
+def _caption(picture: Path) -> str:
+    path = picture.with_suffix(".txt")
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput("caption", str(path), f"save it as UTF-8, {error}") from error
 
 
 def _square(path: Path, px: int) -> Tensor:
@@ -86,10 +116,10 @@ class Pairs:
     """Encoded pairs in random order without end, a shard in memory at a time."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        self.shards = sorted(folder.glob("[0-9]*.safetensors"))
-        if not self.shards:
-            raise Unavailable("encoded pairs", str(folder), "run the stage pairs first")
-        empty = load_file(folder / f"{EMPTY}.safetensors")
+        self.shards, last = _shards(folder), folder / f"{EMPTY}.safetensors"
+        if not self.shards or not last.is_file():
+            raise Unavailable("encoded pairs", str(folder), "run the stage pairs first, to its end")
+        empty = load_file(last)
         self.device, self.scale = device, float(empty["scale"])
         self.unsaid = empty["context"].float().to(device)  # [1, 77, width]
 

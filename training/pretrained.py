@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..engine.errors import BadInput, Unavailable
+from ..engine.sampling.reading import reading
 from ..engine.sampling.told import told_by_configs
 from .libraries import AutoencoderKL, CLIPTextModel, CLIPTokenizer, UNet2DConditionModel
 from .run import save_weights
@@ -25,6 +26,7 @@ SCHEDULE = {  # that training/diffusion.py has too
     "beta_end": 0.012,
     "prediction_type": "epsilon",
 }
+LATENT_CHANNELS = 4
 BY_LEVEL = ("block_out_channels", "attention_head_dim", "num_attention_heads")
 
 
@@ -55,33 +57,45 @@ class Pretrained:
     @property
     def schedule(self) -> dict[str, Any]:
         file = self.folder / "scheduler" / "scheduler_config.json"
-        return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        return _config(file) if file.is_file() else {}
 
     def unet(self, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
-        """Frozen."""
-        unet = UNet2DConditionModel.from_pretrained(self.folder / "unet", torch_dtype=dtype)
-        config = unet.config
+        """Frozen.
+
+        Raises:
+            BadInput: a file that cannot be read, or a UNet with other inputs or blocks.
+        """
+        unet = self._part("unet", UNet2DConditionModel, torch_dtype=dtype)
+        channels = unet.config["in_channels"]
+        if channels != LATENT_CHANNELS:
+            do = f"give a model that sees nothing but {LATENT_CHANNELS} latent channels: "
+            raise BadInput("the teacher's in_channels", channels, f"{do}not one for inpainting")
         for key, wanted in blocks_of("full").items():
-            given = config[key]
+            given = unet.config[key]
             if (tuple(given) if isinstance(given, list) else given) != wanted:
                 raise BadInput(f"the teacher's {key}", given, "give a model with SD1.5's blocks")
-        return _frozen(unet, self.device)
+        return unet
 
     def text(self) -> CLIPTextModel:
-        return _frozen(CLIPTextModel.from_pretrained(self.folder / "text_encoder"), self.device)
+        return self._part("text_encoder", CLIPTextModel)
 
     def tokenizer(self) -> CLIPTokenizer:
-        return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
+        return _read(CLIPTokenizer, self.folder / "tokenizer")
 
     def vae(self) -> AutoencoderKL:
-        return _frozen(AutoencoderKL.from_pretrained(self.folder / "vae"), self.device)
+        return self._part("vae", AutoencoderKL)
 
     def write(self, path: Path, weights: Mapping[str, Tensor], done: Mapping[str, str]) -> None:
         """A student's weights as an fp16 file that *Load Compact Model* opens."""
-        config = json.loads((self.folder / "unet" / "config.json").read_text("utf-8"))
+        config = _config(self.folder / "unet" / "config.json")
         heads = {key: str(value) for key, value in told_by_configs(config, None).items()}
         told = {**heads, **done, "prediction_type": "epsilon", "made_by": "tandem distill"}
         save_weights(path, {key: value.half() for key, value in weights.items()}, told)
+
+    def _part(self, name: str, kind: Any, **how: Any) -> Any:
+        """Frozen, on the device."""
+        network = _read(kind, self.folder / name, **how)
+        return network.eval().requires_grad_(False).to(self.device)
 
 
 def student_of(teacher: UNet2DConditionModel, layout: str) -> UNet2DConditionModel:
@@ -99,5 +113,18 @@ def student_of(teacher: UNet2DConditionModel, layout: str) -> UNet2DConditionMod
     return student.to(teacher.device).train()
 
 
-def _frozen(model: Any, device: torch.device) -> Any:
-    return model.eval().requires_grad_(False).to(device)
+def _read(kind: Any, folder: Path, **how: Any) -> Any:
+    """Raises:
+    BadInput: there is no whole file of that kind.
+    """
+    do = "give a pipeline's folder with whole files"
+    if any(folder.glob("*.fp16.*")):
+        do = "save it anew without a variant, by diffusers' from_pretrained(DIR, "
+        do += 'variant="fp16").save_pretrained(OTHER), and give that folder'
+    with reading("part of the model", folder, do):
+        return kind.from_pretrained(folder, **how)
+
+
+def _config(file: Path) -> dict[str, Any]:
+    with reading("part of the model", file, "fetch it anew"):
+        return json.loads(file.read_text("utf-8"))

@@ -60,6 +60,11 @@ class Run:
         return time.process_time() - self.started
 
     @property
+    def made(self) -> int:
+        """Steps of this call."""
+        return self.step
+
+    @property
     def share(self) -> float:
         return min(1.0, self.spent_s / (60 * self.setting.minutes))
 
@@ -85,7 +90,7 @@ class Run:
         """Linear warm-up, `hold` of the budget at full rate, then a cosine down to `floor`."""
         fall = max(0.0, (self.share - self.hold) / max(1e-9, 1 - self.hold))
         cosine = self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * fall))
-        return self.rate * min(1.0, (self.step + 1) / self.warm_up) * cosine
+        return self.rate * min(1.0, (self.made + 1) / self.warm_up) * cosine
 
     def update(
         self,
@@ -125,9 +130,12 @@ class Run:
     def save(self, tensors: dict[str, Tensor], name: str = "") -> Path:
         """Weights and how far they are trained; written aside and renamed."""
         path = self.setting.weights(name or self.name)
-        done = {"cpu_s": f"{self.earlier_s + self.spent_s:.1f}", "samples": str(self.samples)}
-        save_weights(path, tensors, done)
+        save_weights(path, tensors, self.done())
         return path
+
+    def done(self) -> dict[str, str]:
+        """What a file's metadata says of how far it is trained."""
+        return {"cpu_s": f"{self.earlier_s + self.spent_s:.1f}", "samples": str(self.samples)}
 
     def resume(self, path: Path) -> dict[str, Tensor]:
         """Weights of an earlier run; this one counts on from its time and samples."""
@@ -144,11 +152,20 @@ def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    metadata = load_metadata(path)
+    return load_file(path), metadata
+
+
+def load_metadata(path: Path) -> dict[str, str]:
+    """Without the weights.
+
+    Raises:
+        Unavailable: there is no such file.
+    """
     if not path.exists():
         raise Unavailable("file of trained weights", str(path), "run the stage that makes it first")
     with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-    return load_file(path), metadata
+        return file.metadata() or {}
 
 
 class Average:

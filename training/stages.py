@@ -100,4 +100,5 @@ def run_stage(
         with torch.enable_grad():  # ComfyUI switches it off for its whole process
             STAGES[name].run(Setting(folder, budget, torch.device(device), smoke))
     except ModuleNotFoundError as error:
-        raise Unavailable("package", error.name, 'install "comfyui-tandem[train]"') from error
+        do = 'pip install ".[train]" in the pack\'s folder, with the Python that runs ComfyUI'
+        raise Unavailable("package", error.name, do) from error

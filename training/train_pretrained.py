@@ -15,15 +15,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .averages import averaged, save, start_average
+from ..engine.sampling.checksum import weights_crc32
+from .averages import load_averaged, save, start_average
 from .consistency import GRID, consistent, grid_time, pseudo_huber
 from .diffusion import STEPS, add_noise
 from .distillation import Watched, bk_loss
 from .libraries import UNet2DConditionModel
-from .long_run import DTYPES, LongRun
+from .long_run import DTYPES, Fixed, LongRun
 from .pairs import Pairs, encode_pairs, find_pairs
 from .pretrained import Pretrained, student_of
-from .run import Average, Setting, load_weights
+from .run import Average, Setting
 from .students import feature_pairs
 from .train_lcm import Lesson
 
@@ -56,9 +57,7 @@ def distill(
         pairs: pictures of any size with captions, for the stage of that name; `px`: to which side
             they are scaled.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = Pretrained(teacher, torch.device(device))
+    model = Pretrained(teacher, torch.device(_chosen(device)))
     folder.mkdir(parents=True, exist_ok=True)
     setting = Setting(folder, 0.0, model.device)
     with torch.enable_grad():  # ComfyUI switches it off for its whole process
@@ -69,10 +68,24 @@ def distill(
         return phase(model, setting, course)
 
 
+def _chosen(device: str) -> str:
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    said = "no CUDA device: on the CPU, which takes days for a model of SD1.5's size"
+    print(said, flush=True)  # noqa: T201
+    return "cpu"
+
+
 def distill_features(model: Pretrained, setting: Setting, course: Course) -> Path:
-    """Phase one; returns the student's file."""
-    student = student_of(model.unet(), course.layout)
-    run = _run(setting, course, student_name(course))
+    """Phase one; returns the student's file.
+
+    Raises:
+        BadInput: an earlier call had another teacher.
+    """
+    student, taught_by = _pruned(model, course)
+    run = _run(setting, course, student_name(course), taught_by)
     average = start_average(run, student, 0.9999, young=True)
     teacher = model.unet(DTYPES[course.precision])
     ours, theirs = zip(*feature_pairs(course.layout), strict=True)
@@ -96,10 +109,12 @@ def distill_steps(model: Pretrained, setting: Setting, course: Course) -> Path:
 
     Raises:
         Unavailable: phase one was not run.
+        BadInput: an earlier call had another teacher or guidance.
     """
-    student = student_of(model.unet(), course.layout)
-    student.load_state_dict(averaged(load_weights(setting.weights(student_name(course)))[0]))
-    run = _run(setting, course, f"{student_name(course)}_lcm")
+    student, taught_by = _pruned(model, course)
+    student.load_state_dict(load_averaged(setting.weights(student_name(course))))
+    guidance = Fixed("guidance", f"{course.guidance:g}", "--guidance")
+    run = _run(setting, course, f"{student_name(course)}_lcm", taught_by, guidance)
     average = start_average(run, student, 0.95, young=False)
     target = student_of(model.unet(), course.layout).eval().requires_grad_(False)
     for name, parameter in target.named_parameters():
@@ -124,7 +139,14 @@ def student_name(course: Course) -> str:
     return f"bk_{course.layout}"
 
 
-def _run(setting: Setting, course: Course, name: str) -> LongRun:
+def _pruned(model: Pretrained, course: Course) -> tuple[UNet2DConditionModel, Fixed]:
+    """A student with the teacher's weights, and who that is."""
+    teacher = model.unet()
+    crc32 = weights_crc32(teacher.state_dict())
+    return student_of(teacher, course.layout), Fixed("teacher", f"crc32 {crc32:08x}", "--model")
+
+
+def _run(setting: Setting, course: Course, name: str, *fixed: Fixed) -> LongRun:
     return LongRun(
         setting,
         name,
@@ -135,6 +157,7 @@ def _run(setting: Setting, course: Course, name: str) -> LongRun:
         batch=course.batch,
         accumulate=course.accumulate,
         precision=course.precision,
+        fixed=fixed,
     )
 
 
@@ -146,7 +169,15 @@ def _finish(
     average: Average,
     loss: Loss,
 ) -> Path:
-    """Make the steps that are left, save what resumes and what is used."""
+    """Make the steps that are left, save what resumes and what is used.
+
+    What was learnt is kept, whatever ends the steps: Ctrl-C, full memory, a loss not finite.
+    """
+    file = run.setting.folder / MODELS / f"{run.name}.safetensors"
+    if run.step >= run.total:
+        print(f"{run.name}: nothing left to do, {run.step} steps were made")  # noqa: T201
+        model.write(file, average.values, run.done())
+        return file
     if course.checkpointing:
         student.enable_gradient_checkpointing()
     learning = [*student.parameters()]
@@ -154,13 +185,15 @@ def _finish(
     pairs = Pairs(run.setting.folder / ENCODED, run.setting.device)
     torch.manual_seed(run.samples)
     batches = pairs.batches(run.batch, run.samples)
-    for _ in run.steps():
-        run.learn(optimiser, learning, (loss(*one) for one in islice(batches, run.accumulate)))
-        average.update(student)
-        if run.due_to_save():
+    try:
+        for _ in run.steps():
+            if run.due_to_save():  # before a step: those that were made are counted
+                save(run, student, average)
+            run.learn(optimiser, learning, (loss(*one) for one in islice(batches, run.accumulate)))
+            average.update(student)
+    finally:
+        if run.made:
             save(run, student, average)
-    save(run, student, average)
     run.log()
-    file = run.setting.folder / MODELS / f"{run.name}.safetensors"
-    model.write(file, average.values, {"samples": str(run.samples)})
+    model.write(file, average.values, run.done())
     return file

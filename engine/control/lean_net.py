@@ -13,11 +13,15 @@ from .positions import FULL_LENGTH, FULL_LEVELS, Fit, is_part, positions_of
 
 
 class EncodedOnce(torch.nn.Module):
-    """A hint encoder. What it gives depends on the hint alone, which stays the same all run."""
+    """A hint encoder. What it gives depends on the hint alone, which stays the same all run.
 
-    def __init__(self, encoder: torch.nn.Module) -> None:
+    Args:
+        most: how many hints are kept, where no run's end may be told.
+    """
+
+    def __init__(self, encoder: torch.nn.Module, most: int | None = None) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.most = encoder, most
         self.known: list[tuple[Tensor, Tensor]] = []  # one, unless areas or batches differ in size
 
     def forward(self, hint: Tensor, *rest: Any) -> Tensor:
@@ -26,6 +30,8 @@ class EncodedOnce(torch.nn.Module):
                 return encoded
         encoded = self.encoder(hint, *rest)
         self.known.append((hint, encoded))
+        if self.most is not None:
+            del self.known[: -self.most]
         return encoded
 
 

@@ -16,7 +16,7 @@ from comfy.cldm.cldm import ControlNet as Network
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..control.lean_net import Passed
+from ..control.lean_net import EncodedOnce, Passed
 from ..control.positions import FULL_LENGTH, FULL_LEVELS, Control, positions_of
 from ..errors import BadInput
 from .graph import (
@@ -35,9 +35,9 @@ from .graph import (
     residual_name,
 )  # fmt: skip
 from .network import OnnxNetwork
-from .onnx_file import FP32, write_onnx
 
 ENCODED = "encoded"
+MOST_HINTS = 4  # kept: core's own sampling tells the network of no run's end
 
 
 def hint_file(file: Path) -> Path:
@@ -45,21 +45,12 @@ def hint_file(file: Path) -> Path:
     return file.with_name(f"{file.stem}.hint.onnx")
 
 
-def export_control_net(network: Network, file: Path, precision: str = FP32) -> tuple[int, ...]:
-    """Write it into `file` and `hint_file(file)`; returns SD1.5's positions of its residuals.
+def control_positions(network: Any) -> tuple[int, ...]:
+    """SD1.5's, of its residuals.
 
     Raises:
         BadInput: a union of several nets, SDXL's, or one with fewer levels than SD1.5.
-        Unavailable: the package `onnx` is not installed.
     """
-    positions = control_positions(network)
-    write_onnx(encoder_graph(network), {precision: hint_file(file)})
-    write_onnx(body_graph(network), {precision: file})
-    return positions
-
-
-def control_positions(network: Any) -> tuple[int, ...]:
-    """SD1.5's, of its residuals. Raises as `export_control_net`."""
     do = "give one of SD1.5's kind, full or with one ResNet a level"
     if network.num_classes is not None or network.control_add_embedding is not None:
         raise BadInput("ControlNet", "SDXL's or a union", do)
@@ -110,6 +101,17 @@ def body_graph(network: Any) -> Graph:
     return Graph(_Body(network), example, (*outputs, MIDDLE), ("body.input_blocks.0.",))
 
 
+class OnnxEncoder(torch.nn.Module):
+    """Stands for the hint encoder."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.network = OnnxNetwork(file)
+
+    def forward(self, hint: Tensor) -> Tensor:
+        return self.network({HINT: hint})[0]
+
+
 class OnnxControlNet(torch.nn.Module):
     """Stands for the network in core's control object.
 
@@ -121,14 +123,15 @@ class OnnxControlNet(torch.nn.Module):
 
     def __init__(self, file: Path, positions: Sequence[int]) -> None:
         super().__init__()
-        self.body, self.encoder = OnnxNetwork(file), OnnxNetwork(hint_file(file))
+        self.body = OnnxNetwork(file)
+        # under core's name for it, so that the end of a run that we unroll clears it
+        self.input_hint_block = EncodedOnce(OnnxEncoder(hint_file(file)), MOST_HINTS)
         self.positions = tuple(positions)
-        self._known: tuple[Tensor, Tensor] | None = None
 
     def forward(
         self, x: Tensor, hint: Tensor, timesteps: Tensor, context: Tensor, **_: Any
     ) -> Control:
-        given = {LATENT: x, ENCODED: self._encoded(hint), TIME: timesteps, CONTEXT: context}
+        given = {LATENT: x, ENCODED: self.input_hint_block(hint), TIME: timesteps, CONTEXT: context}
         *found, middle = (each.to(x) for each in self.body(given))
         placed: list[Tensor | None] = [None] * FULL_LENGTH
         for position, residual in zip(self.positions, found, strict=True):
@@ -136,16 +139,8 @@ class OnnxControlNet(torch.nn.Module):
         return {"output": placed, "middle": [middle]}
 
     def forget(self) -> None:
-        """The hint that was encoded last."""
-        self._known = None
-
-    def _encoded(self, hint: Tensor) -> Tensor:
-        """Of the last hint once: it stays the same all run."""
-        known = self._known
-        same = known is not None and known[0].shape == hint.shape and torch.equal(known[0], hint)
-        if known is None or not same:
-            known = self._known = (hint, self.encoder({HINT: hint})[0])
-        return known[1]
+        """The hints that were encoded."""
+        self.input_hint_block.known.clear()
 
 
 def run_control_net(net: Any, network: OnnxControlNet) -> comfy.controlnet.ControlNet:

@@ -14,7 +14,6 @@ from torch import Tensor
 from ..errors import BadInput
 from .graph import BATCH, HEIGHT, LATENT, PICTURE, WIDTH, Graph
 from .network import OnnxNetwork
-from .onnx_file import FP32, write_onnx
 
 THIN = 4  # channels of latents and pictures: weights between these and the rest are few
 
@@ -28,19 +27,11 @@ class _Decoder(torch.nn.Module):
         return self.autoencoder.decode(latent)
 
 
-def export_decoder(vae: comfy.sd.VAE, file: Path, precision: str = FP32) -> None:
-    """Write the decoder of SD1's kind, full or TAESD's.
+def decoder_graph(vae: comfy.sd.VAE) -> Graph:
+    """The decoder of SD1's kind, full or TAESD's.
 
     Raises:
-        BadInput: latents of another kind, or precision.
-        Unavailable: the package `onnx` is not installed.
-    """
-    write_onnx(decoder_graph(vae), {precision: file})
-
-
-def decoder_graph(vae: comfy.sd.VAE) -> Graph:
-    """Raises:
-    BadInput: latents of another kind.
+        BadInput: latents of another kind.
     """
     if vae.latent_channels != THIN:
         raise BadInput("latent channels", vae.latent_channels, "give a VAE of SD1.5's kind")

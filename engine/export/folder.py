@@ -22,7 +22,7 @@ from .manifest import (
     UNET_FILE,
     Manifest,
     Part,
-    weights_crc32,
+    checksums,
     write_manifest,
 )  # fmt: skip
 from .measure import Difference, call_seconds, worst
@@ -122,7 +122,7 @@ def _unet(wanted: Wanted, places: _Places) -> Part:
         {"pytorch": lambda: unet(x, times, context=context)}
         | {name: _call(network.noise, x, times, context) for name, network in networks.items()}
     )
-    checksum = weights_crc32(unet.state_dict())
+    checksum = checksums(unet.state_dict())
     return _part("unet", UNET_FILE, files, differences, seconds, checksum, source.positions)
 
 
@@ -152,7 +152,7 @@ def _control_net(wanted: Wanted, name: str, places: _Places) -> Part:
         {"pytorch": lambda: network(**cases[0])}
         | {kind: _call(_anew, exported, cases[0]) for kind, exported in networks.items()}
     )
-    checksum = weights_crc32(network.state_dict())
+    checksum = checksums(network.state_dict())
     return _part("control", file, files, differences, seconds, checksum, positions)
 
 
@@ -173,7 +173,7 @@ def _decoder(wanted: Wanted, places: _Places) -> Part:
         {"pytorch": lambda: vae.first_stage_model.decode(latents[0])}
         | {kind: _call(decoder.decode, latents[0]) for kind, decoder in decoders.items()}
     )
-    checksum = weights_crc32(vae.first_stage_model.state_dict())
+    checksum = checksums(vae.first_stage_model.state_dict())
     return _part("decoder", DECODER_FILE, files, differences, seconds, checksum)
 
 
@@ -183,7 +183,7 @@ def _part(
     files: Mapping[str, Path],
     differences: Mapping[str, list[Difference]],
     seconds: dict[str, float],
-    checksum: int,
+    checksum: dict[str, int],
     positions: Sequence[int] = (),
 ) -> Part:
     for precision, found in differences.items():

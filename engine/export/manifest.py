@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
 
 from ..errors import BadInput, Unavailable
+from ..sampling.checksum import HELD, coarsest, weights_crc32
 
 FILE = "manifest.json"
 UNET_FILE, DECODER_FILE, CONTROL_FOLDER = "unet.onnx", "decoder.onnx", "control"
@@ -20,7 +20,7 @@ class Part(BaseModel):
     """One network.
 
     file: its path in the folder; `bytes` with the weights beside it.
-    weights_crc32: of the PyTorch weights that it was made of.
+    weights_crc32: of the PyTorch weights that it was made of, one a precision they may be held in.
     positions: SD1.5's encoder outputs that its residuals stand for, of a UNet or ControlNet.
     max_difference, relative_difference: from PyTorch, the largest absolute and the root mean square
         as a share of what PyTorch gives.
@@ -31,7 +31,7 @@ class Part(BaseModel):
     kind: Literal["unet", "control", "decoder"]
     file: str
     bytes: int
-    weights_crc32: int
+    weights_crc32: dict[str, int]
     positions: tuple[int, ...] = ()
     max_difference: float
     relative_difference: float
@@ -42,7 +42,7 @@ class Manifest(BaseModel):
     """source: what was asked for. machine: where seconds were measured. px: the picture's side."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     source: str
     precision: Literal["fp32", "int8"]
     opset: int
@@ -75,10 +75,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / FILE).write_text(text, encoding="utf-8")
 
 
-def weights_crc32(weights: Mapping[str, torch.Tensor]) -> int:
-    """Of the values in 32 bits, in the order of their names."""
-    found = 0
-    for name in sorted(weights):
-        value = weights[name].detach().to("cpu", torch.float32).contiguous()
-        found = zlib.crc32(value.numpy().data, found)
-    return found
+def checksums(weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """Of weights in 32 bits, by what ComfyUI may round them to."""
+    return {precision: weights_crc32(weights, precision) for precision in HELD}
+
+
+def is_made_of(part: Part, weights: Mapping[str, Tensor]) -> bool:
+    """Whether it was made of these, in whatever precision ComfyUI holds them here."""
+    precision = coarsest(weights)
+    return weights_crc32(weights, precision) == part.weights_crc32.get(precision)

@@ -15,6 +15,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ..control.features import hide_features
 from ..control.positions import Control, OwnFeature
 from ..errors import BadInput
 from .unet import OnnxUNet
@@ -36,6 +37,7 @@ def run_exported(model: ModelPatcher, unet: OnnxUNet) -> ModelPatcher:
     refuse_patches(model)
     patched = model.clone()
     patched.add_object_patch(FORWARD, ExportedForward(unet))
+    hide_features(patched)
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, checked_sample)
     return patched
 

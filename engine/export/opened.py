@@ -16,7 +16,7 @@ from ..errors import BadInput, Unavailable
 from .control_net import OnnxControlNet, copied, hint_file, run_control_net
 from .decoder import OnnxDecoder, run_decoder
 from .graph import PIXELS, TOKENS
-from .manifest import DECODER_FILE, UNET_FILE, Manifest, Part, read_manifest, weights_crc32
+from .manifest import DECODER_FILE, UNET_FILE, Manifest, Part, is_made_of, read_manifest
 from .measure import call_seconds, told
 from .model import INSIDE, refuse_patches, run_exported
 from .onnx_file import file_bytes
@@ -98,7 +98,7 @@ def _own_weights(model: ModelPatcher) -> dict[str, Tensor]:
 
 
 def _check_weights(what: str, weights: Mapping[str, Tensor], part: Part) -> None:
-    if weights_crc32(weights) != part.weights_crc32:
+    if not is_made_of(part, weights):
         do = "connect the one that was exported, or export this one"
         raise BadInput(what, f"another than {part.file} was made of", do)
 

@@ -18,9 +18,11 @@ from ..sampling.family_files import CONTROL_NETS, unet_members
 from ..sampling.guidance import has_guidance
 from ..sampling.model_file import load_model_file
 from ..sampling.origins import POSITIONS
+from ..sampling.reading import reading
 from ..sampling.tiny_decoder import load_tiny_decoder
 
 DEMO, OWN = "demo", "own"
+WHOLE = "give a whole model of SD1.5's kind, in diffusers' form or a safetensors file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,11 @@ def open_source(name: str, family: Path) -> Source:
     if name in members:
         source = Source(name, *load_family(family, members[name]))
     elif path.is_dir() and is_diffusers_folder(path):
-        source = Source(path.resolve().name, *load_diffusers_folder(path))
+        with reading("model", path, WHOLE):
+            source = Source(path.resolve().name, *load_diffusers_folder(path))
     elif path.is_file():
-        source = Source(path.stem, *load_model_file(path))
+        with reading("model", path, WHOLE):
+            source = Source(path.stem, *load_model_file(path))
     else:
         do = f"give one of {', '.join(members)}, a diffusers folder or a safetensors file"
         raise Unavailable("model", name, do)
@@ -74,15 +78,17 @@ def open_control_net(name: str, family: Path) -> comfy.controlnet.ControlNet:
 
     Raises:
         Unavailable: there is none.
-        BadInput: no ControlNet of SD1.5's kind.
+        BadInput: no ControlNet of SD1.5's kind, or a broken file.
     """
     own = family / CONTROL_NETS / f"{name.removesuffix('.safetensors')}.safetensors"
     path = own if own.is_file() else Path(name)
     if not path.is_file():
         raise Unavailable("ControlNet", name, "give its file")
-    net = comfy.controlnet.load_controlnet(str(path))
+    do = "give a whole file of SD1.5's kind"
+    with reading("ControlNet", path, do):
+        net = comfy.controlnet.load_controlnet(str(path))
     if type(net) is not comfy.controlnet.ControlNet:
-        raise BadInput("ControlNet", name, "give one of SD1.5's kind")
+        raise BadInput("ControlNet", name, do)
     return net
 
 
@@ -91,11 +97,14 @@ def open_decoder(wanted: str, source: Source) -> comfy.sd.VAE:
 
     Raises:
         Unavailable: there is none.
+        BadInput: a broken file.
     """
     if wanted != OWN:
+        do = f"give {OWN}, or a whole file of TAESD's layout"
         if not Path(wanted).is_file():
-            raise Unavailable("decoder", wanted, f"give {OWN}, or a file of TAESD's layout")
-        return load_tiny_decoder(Path(wanted), source.latent_format)
+            raise Unavailable("decoder", wanted, do)
+        with reading("decoder", Path(wanted), do):
+            return load_tiny_decoder(Path(wanted), source.latent_format)
     if source.vae is None:
         do = "it has none: give the file of a tiny decoder, or leave --decoder out"
         raise Unavailable("decoder", OWN, do)

@@ -20,6 +20,7 @@ from typing import Any
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor
 
+from ..control.features import shows_features
 from ..control.link import Link
 from ..control.positions import Control
 from ..control.summing import Factor, fine_height, summed
@@ -237,7 +238,8 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
     estimator, paced = None, None
     if any(asked_of(link).ledger.settings.pace for link in links):
         paced = Paced()
-    if links and isinstance(unet, UNetModel):
+    shown = shows_features(guider.model_patcher)
+    if links and shown and isinstance(unet, UNetModel):
         estimator = Estimator(guider, len(unet.input_blocks), links)
         for chain in chains:
             if any(link in links for link in chain.links):
@@ -252,7 +254,7 @@ def estimating(guider: Any, chains: Sequence[ControlChain]) -> Generator[Any]:
             estimator.finish()
         scales = estimator.scales if estimator else {}
         rows = [
-            (asked_of(link).ledger, row_of(link, scales.get(link) or unmeasured(link)))
+            (asked_of(link).ledger, row_of(link, scales.get(link) or unmeasured(link, shown)))
             for link in links
         ]
         write_all(latent, [*rows, *rows_of_others(tags, chains)])

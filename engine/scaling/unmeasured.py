@@ -10,10 +10,14 @@ from .asked import Asked, asked_of, is_asked
 from .ledger import Ledger, Row
 from .scale import Scale
 
+HIDDEN = "not measured: the exported UNet shows no features of its own"
 
-def unmeasured(link: Link) -> Scale:
+
+def unmeasured(link: Link, shown: bool = True) -> Scale:
+    """shown: whether the UNet shows its features, which a push is measured against."""
     asked, strength = asked_of(link), float(link.net.strength)
-    why = "could not be measured" if link.calls else "did not act"
+    why = "could not be measured" if shown else HIDDEN
+    why = why if link.calls else "did not act"
     return Scale(asked.cond, strength, strength, reason=why)
 
 

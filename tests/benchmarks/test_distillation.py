@@ -131,3 +131,6 @@ def test_what_is_absent_is_told_and_has_no_part(tmp_path: Path) -> None:
     told = "\n".join(distillation.absent(settings))
     for part in ("two_phase", "train lcm-self", "--trained", "train full", "compact_pose"):
         assert part in told
+    for name, stage in (("pose", "control-pose"), ("compact_pose", "compact-control-pose")):
+        [line] = (line for line in told.splitlines() if f"demo_{name}.safetensors" in line)
+        assert f"`tandem train {stage}`" in line

@@ -83,6 +83,60 @@ def test_errors_say_what_to_do(
     assert not (tmp_path / "out").exists()
 
 
+def test_files_that_cannot_be_read_are_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    out = ["--output", str(tmp_path / "out")]
+    broken, pickled = tmp_path / "broken.safetensors", tmp_path / "broken.pth"
+    unknown = tmp_path / "unknown.safetensors"
+    for file in (broken, pickled):
+        file.write_bytes(b"nothing of use")
+    save_file({"weight": torch.zeros(2)}, unknown)
+    for file, seen in ((broken, broken.name), (pickled, pickled.name), (unknown, "weight")):
+        assert seen in refused([str(file), *out], capsys)
+        for option, told in (("--control", "SD1.5's kind"), ("--decoder", "TAESD's layout")):
+            said = refused(["demo", option, str(file), *out], capsys)
+            assert file.name in said and told in said
+    folder = tmp_path / "pipeline"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "unet" / "config.json").write_text("{")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(broken.read_bytes())
+    assert "pipeline" in refused([str(folder), *out], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_control_nets_are_named_by_what_tells_them_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from comfyui_tandem.cli.export import control_files
+
+    usual = "diffusion_pytorch_model.safetensors"
+    given = [f"canny/{usual}", "depth/diffusion_pytorch_model.fp16.safetensors", "a/pose.pth"]
+    assert control_files(given) == dict(zip(("canny", "depth", "pose"), given, strict=True))
+    (tmp_path / "seg").mkdir()
+    monkeypatch.chdir(tmp_path / "seg")
+    assert control_files([usual]) == {"seg": usual}
+    files = ["demo", "--control", "a/edge.pth", "--control", "b/edge.safetensors"]
+    said = refused([*files, "--output", str(tmp_path / "out")], capsys)
+    assert "a/edge.pth and b/edge.safetensors" in said and "rename one" in said
+
+
+def test_the_folder_is_named_after_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from comfyui_tandem.cli import export, parse
+
+    monkeypatch.setattr(export, "ROOT", tmp_path / "custom_nodes" / "pack")
+    (tmp_path / "bk-sdm-v1.5").mkdir()
+    (tmp_path / "own.v2.safetensors").touch()
+    for name, folder in (("bk-sdm-v1.5", "bk-sdm-v1.5"), ("own.v2.safetensors", "own.v2")):
+        args = parse(["export", str(tmp_path / name)])
+        assert export.folder_of(args) == tmp_path / "models" / "tandem_onnx" / f"{folder}-fp32"
+
+
 def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
     from comfyui_tandem.cli import main
 

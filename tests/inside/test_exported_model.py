@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from .chains import adapter, both, chained
-from .narrow import model_of, random_unet, sample
+from .narrow import CONTEXT, model_of, random_unet, sample
 from .narrow_nets import calls, control_net, hint
 
 pytestmark = pytest.mark.comfy
@@ -117,9 +117,29 @@ def test_an_exported_control_net_steers_alike(model: Any, net: Any) -> None:
             found = sample(model, *chain(own), batch=2)
     assert not counts[0] and ran.call_count == 3  # two steps, and the hint once
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+    assert not own.control_model.input_hint_block.known, "no hint is kept when a run has ended"
     with calls(net) as counts:
         assert torch.equal(sample(model, *chain(net), batch=2), expected)
     assert counts[0]["net"] == 2
+
+
+def test_hints_of_several_sizes_are_each_encoded_once(net: Any) -> None:
+    import torch
+    from comfyui_tandem.engine.export.control_net import MOST_HINTS, OnnxEncoder
+    from comfyui_tandem.nodes.exported import RunExportedControlNet
+
+    network = RunExportedControlNet.execute(net, "fp32/edge").result[0].control_model
+    with mock.patch.object(
+        OnnxEncoder, "forward", autospec=True, side_effect=OnnxEncoder.forward
+    ) as ran:
+        for side in (8, 16, 8, 16):
+            hint = torch.ones(1, 3, 8 * side, 64)
+            context = torch.randn(1, 77, CONTEXT)
+            network(torch.randn(1, 4, side, 8), hint, torch.tensor([500.0]), context)
+        assert ran.call_count == 2, "areas of two sizes take turns at every step"
+        for value in range(9):
+            network.input_hint_block(torch.full((1, 3, 64, 64), float(value)))
+    assert len(network.input_hint_block.known) == MOST_HINTS
 
 
 def test_int8_is_near_and_says_what_it_costs(model: Any, with_int8: Path) -> None:
@@ -253,6 +273,26 @@ def test_a_lora_that_another_clone_loaded_is_not_taken_for_other_weights(model: 
     changed = lora(model)
     sample(changed, *both())
     assert exported(model) is not None
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_weights_that_comfyui_holds_rounded_are_the_same(net: Any, precision: str) -> None:
+    """As on a GPU: the export was made in 32 bits."""
+    import torch
+    from comfyui_tandem.engine.errors import BadInput
+    from comfyui_tandem.nodes.exported import RunExported, RunExportedControlNet
+
+    dtype = getattr(torch, precision)
+    own = model_of(random_unet("base"))
+    own.model.diffusion_model.to(dtype)
+    assert RunExported.execute(own, "fp32").result[0] is not None
+    half = control_net(3)
+    half.control_model.to(dtype)
+    RunExportedControlNet.execute(half, "fp32/edge")
+    with torch.no_grad():
+        next(half.control_model.parameters()).flatten()[0] *= 1.5
+    with pytest.raises(BadInput, match=r"another than control/edge\.onnx"):
+        RunExportedControlNet.execute(half, "fp32/edge")
 
 
 def test_a_broken_copy_is_named(model: Any, place: Path) -> None:

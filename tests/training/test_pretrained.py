@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import string
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,92 +11,23 @@ import pytest
 import torch
 from comfyui_tandem.cli import main
 from comfyui_tandem.engine.sampling.unet_layout import to_ldm
+from comfyui_tandem.training import train_pretrained
 from comfyui_tandem.training.averages import averaged
 from comfyui_tandem.training.distillation import bk_loss
-from comfyui_tandem.training.libraries import (
-    AutoencoderKL,
-    CLIPTextConfig,
-    CLIPTextModel,
-    UNet2DConditionModel,
-)
+from comfyui_tandem.training.libraries import UNet2DConditionModel
 from comfyui_tandem.training.pairs import Pairs
 from comfyui_tandem.training.pretrained import Pretrained, student_of
 from comfyui_tandem.training.run import load_weights
-from comfyui_tandem.training.unet import blocks_of
-from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 from torch.nn.functional import mse_loss
 
-WIDTHS, CONTEXT, HEADS = (32, 64, 64, 64), 32, 8
-SHAPES = {"a red ball": "red", "a blue ball": "blue", "a green ball": "green", "a ball": "white"}
+from .distilling import CONTEXT, HEADS, run, write_teacher
 
 
 @pytest.fixture(autouse=True)
 def still() -> None:
     torch.manual_seed(0)
     torch.set_grad_enabled(True)
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pipeline's folder like SD1.5's, narrow, with random weights."""
-    folder = tmp_path_factory.mktemp("teacher")
-    torch.manual_seed(0)
-    UNet2DConditionModel(
-        sample_size=8, block_out_channels=WIDTHS, attention_head_dim=HEADS,
-        cross_attention_dim=CONTEXT, **blocks_of("full"),
-    ).save_pretrained(folder / "unet")  # fmt: skip
-    config = folder / "unet" / "config.json"  # older ones do not say what is usual
-    told = json.loads(config.read_text())
-    config.write_text(json.dumps({k: v for k, v in told.items() if k != "mid_block_type"}))
-    letters = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
-    tokens = [*letters, "ab", "<|startoftext|>", "<|endoftext|>"]
-    words = {word: number for number, word in enumerate(tokens)}
-    tokenizer = folder / "tokenizer"
-    tokenizer.mkdir()
-    (tokenizer / "vocab.json").write_text(json.dumps(words))
-    (tokenizer / "merges.txt").write_text("#version: 0.2\na b\n")
-    kind = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77}
-    (tokenizer / "tokenizer_config.json").write_text(json.dumps(kind))
-    CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(words), hidden_size=CONTEXT, intermediate_size=64,
-            num_hidden_layers=1, num_attention_heads=2,
-        )
-    ).save_pretrained(folder / "text_encoder")  # fmt: skip
-    AutoencoderKL(
-        block_out_channels=(16,) * 4, down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4, norm_num_groups=8, layers_per_block=1,
-    ).save_pretrained(folder / "vae")  # fmt: skip
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four drawn pictures with captions, of unlike sizes, one in a folder; one without."""
-    folder = tmp_path_factory.mktemp("pairs")
-    (folder / "more").mkdir()
-    for number, (caption, colour) in enumerate(SHAPES.items()):
-        image = Image.new("RGB", (80 + 20 * number, 100), "black")
-        ImageDraw.Draw(image).ellipse([20, 20, 70, 70], fill=colour)
-        path = folder / ("more" if number == 3 else ".") / f"{number}.png"
-        image.save(path)
-        path.with_suffix(".txt").write_text(f"{caption}\n")
-    Image.new("RGB", (64, 64)).save(folder / "nothing_said.png")
-    return folder
-
-
-def run(stage: str, teacher: Path, folder: Path, *more: str) -> int:
-    given = ("--model", str(teacher), "--folder", str(folder), "--device", "cpu")
-    few = () if stage == "pairs" else ("--batch", "2", "--precision", "fp32")
-    return main(["distill", stage, *given, *few, *more])
-
-
-@pytest.fixture(scope="module")
-def encoded(teacher: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("distilled")
-    assert run("pairs", teacher, folder, "--pairs", str(pairs), "--px", "64") == 0
-    return folder
 
 
 def test_pairs_are_encoded_once_and_drawn_without_end(
@@ -141,6 +72,102 @@ def test_both_phases_run_resume_and_leave_a_compact_model(
             torch.testing.assert_close(made[key].float(), value, atol=1e-3, rtol=1e-3)
         _, found = to_ldm(made)
         assert found.resnets == (1,) * (3 if layout == "tiny" else 4)
+
+
+def test_a_call_with_nothing_to_do_says_how_far_it_is(
+    teacher: Path, encoded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = begun(tmp_path, encoded)
+    assert run("student", teacher, tmp_path, *options, "--steps", "2") == 0
+    before = load_weights(tmp_path / "models" / "bk_tiny.safetensors")
+    (tmp_path / "models" / "bk_tiny.safetensors").unlink()
+    assert "nothing left" not in capsys.readouterr().out
+    assert run("student", teacher, tmp_path, *options, "--steps", "1") == 0
+    assert "bk_tiny: nothing left to do, 2 steps were made" in capsys.readouterr().out
+    after = load_weights(tmp_path / "models" / "bk_tiny.safetensors")
+    assert all(torch.equal(after[0][key], value) for key, value in before[0].items())
+    assert after[1]["steps"] == "2"
+
+
+def begun(folder: Path, encoded: Path) -> tuple[str, ...]:
+    """Options of a quick course on pairs that are encoded."""
+    (folder / "pairs").symlink_to(encoded / "pairs")
+    return ("--layout", "tiny", "--rate", "1e-3", "--accumulate", "1")
+
+
+def test_another_teacher_or_guidance_does_not_go_on(
+    teacher: Path, encoded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (*begun(tmp_path, encoded), "--steps", "1")
+    assert run("student", teacher, tmp_path, *options) == 0
+    assert run("lcm", teacher, tmp_path, *options, "--guidance", "5") == 0
+    assert load_weights(tmp_path / "models" / "bk_tiny_lcm.safetensors")[1]["guidance"] == "5"
+    capsys.readouterr()
+    assert run("lcm", teacher, tmp_path, *options, "--guidance", "7.5") == 2
+    told = capsys.readouterr().err
+    assert "guidance of bk_tiny_lcm.safetensors is '5': give the --guidance" in told
+    (tmp_path / "other").mkdir()
+    other = write_teacher(tmp_path / "other", seed=1)
+    for stage in ("student", "lcm"):
+        assert run(stage, other, tmp_path, *options, "--guidance", "5") == 2
+        assert "give the --model it was begun with" in capsys.readouterr().err
+
+
+def test_what_was_learnt_is_kept_when_it_is_stopped(
+    teacher: Path, encoded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = begun(tmp_path, encoded)
+    losses = iter([None, None, KeyboardInterrupt])
+
+    def stopped(*given: Any) -> torch.Tensor:
+        if (error := next(losses)) is not None:
+            raise error
+        return bk_loss(*given)
+
+    monkeypatch.setattr(train_pretrained, "bk_loss", stopped)
+    assert run("student", teacher, tmp_path, *options, "--steps", "9") == 130
+    weights, told = load_weights(tmp_path / "bk_tiny.safetensors")
+    assert (told["steps"], told["samples"]) == ("2", "4")
+    start = student_of(Pretrained(teacher, torch.device("cpu")).unet(), "tiny").state_dict()
+    assert any(not torch.equal(weights[key], value) for key, value in start.items())
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_student_without_averages_is_refused(
+    teacher: Path, encoded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file that is made to be used, copied in place of the trainer's own."""
+    options = (*begun(tmp_path, encoded), "--steps", "1")
+    assert run("student", teacher, tmp_path, *options) == 0
+    (tmp_path / "models" / "bk_tiny.safetensors").rename(tmp_path / "bk_tiny.safetensors")
+    capsys.readouterr()
+    for stage in ("lcm", "student"):
+        assert run(stage, teacher, tmp_path, *options) == 2
+        assert "put the trainer's own file there" in capsys.readouterr().err
+
+
+def test_the_default_precision_learns_the_same(
+    teacher: Path, encoded: Path, tmp_path: Path
+) -> None:
+    """fp16, its gradients scaled: both phases, as far as a CPU computes in it."""
+    moved: list[dict[str, torch.Tensor]] = []
+    for precision in ((), ("--precision", "fp32")):
+        folder = tmp_path / "-".join(("in", *precision))
+        folder.mkdir()
+        given = ("--model", str(teacher), "--folder", str(folder), "--device", "cpu")
+        options = (*begun(folder, encoded), "--batch", "2", "--steps", "1", *precision)
+        for stage in ("student", "lcm"):
+            assert main(["distill", stage, *given, *options]) == 0
+        now = [load_weights(folder / f"bk_tiny{end}.safetensors")[0] for end in ("", "_lcm")]
+        start = student_of(Pretrained(teacher, torch.device("cpu")).unet(), "tiny").state_dict()
+        moved += [
+            {key: now[0][key] - value for key, value in start.items()},
+            {key: now[1][key] - averaged(now[0])[key] for key in start},
+        ]
+    for half, whole in zip(moved[:2], moved[2:], strict=True):
+        key = "down_blocks.2.attentions.0.proj_out.weight"
+        assert half[key].dtype == torch.float32 and whole[key].abs().max() > 0
+        assert (half[key] * whole[key]).sum() / whole[key].norm() ** 2 > 0.5
 
 
 def test_checkpointing_and_half_precision_learn_the_same(
@@ -214,3 +241,56 @@ def test_a_teacher_of_another_kind_is_refused(teacher: Path, tmp_path: Path) -> 
     student.save_pretrained(tmp_path / "unet")
     with pytest.raises(BadInput, match="layers_per_block"):
         Pretrained(tmp_path, torch.device("cpu")).unet()
+    schedule.write_text("{")
+    with pytest.raises(BadInput, match=r"scheduler_config\.json"):
+        Pretrained(tmp_path, torch.device("cpu"))
+
+
+def test_a_teacher_that_cannot_be_read_is_told_of(teacher: Path, tmp_path: Path) -> None:
+    from comfyui_tandem.engine.errors import BadInput
+
+    own = Path(shutil.copytree(teacher, tmp_path / "own"))
+    model, unet = Pretrained(own, torch.device("cpu")), own / "unet"
+    weights = unet / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:1000])
+    with pytest.raises(BadInput, match="whole files"):
+        model.unet()
+    weights.unlink()
+    with pytest.raises(BadInput, match="whole files"):
+        model.unet()
+    (unet / "diffusion_pytorch_model.fp16.safetensors").write_bytes(whole)
+    with pytest.raises(BadInput, match='variant="fp16"'):
+        model.unet()
+    for part, read in (("text_encoder", model.text), ("vae", model.vae)):
+        (file,) = (own / part).glob("*.safetensors")
+        file.rename(file.with_suffix(".fp16.safetensors"))
+        with pytest.raises(BadInput, match='variant="fp16"'):
+            read()
+    (own / "tokenizer" / "vocab.json").write_text("{")
+    with pytest.raises(BadInput, match="tokenizer"):
+        model.tokenizer()
+
+
+def test_a_teacher_for_inpainting_is_refused(teacher: Path, tmp_path: Path) -> None:
+    from comfyui_tandem.engine.errors import BadInput
+
+    for part in ("text_encoder", "tokenizer", "vae"):
+        (tmp_path / part).mkdir()
+    usual = Pretrained(teacher, torch.device("cpu")).unet().config
+    config = {key: value for key, value in usual.items() if not key.startswith("_")}
+    other = UNet2DConditionModel.from_config(config | {"in_channels": 9})
+    other.save_pretrained(tmp_path / "unet")
+    with pytest.raises(BadInput, match=r"in_channels is 9: .*not one for inpainting"):
+        Pretrained(tmp_path, torch.device("cpu")).unet()
+
+
+def test_without_a_gpu_it_says_what_that_means(
+    teacher: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    given = ("--model", str(teacher), "--folder", str(tmp_path), "--pairs", str(pairs))
+    for more, said in (((), True), (("--device", "cpu"), False)):
+        assert main(["distill", "pairs", *given, "--px", "64", *more]) == 0
+        assert ("takes days" in capsys.readouterr().out) == said
