@@ -117,8 +117,13 @@ class Report(io.ComfyNode):
     @classmethod
     def execute(cls, latent: Any, positive: Any) -> io.NodeOutput:
         from ..engine.scaling.apply import rows_of_run
-        from ..engine.scaling.payload import scales_payload
+        from ..engine.scaling.ledger import UnknownRun
+        from ..engine.scaling.payload import nothing_known, scales_payload
 
-        rows = rows_of_run(positive, latent["samples"])
+        try:
+            rows = rows_of_run(positive, latent["samples"])
+        except UnknownRun as why:  # the picture is there: no reason to fail the prompt
+            ui = {"tandem_scales": [json_safe(nothing_known(str(why)))]}
+            return io.NodeOutput(str(why), ui=ui)
         ui = {"tandem_scales": [json_safe(scales_payload(rows))]}
         return io.NodeOutput(listed(rows), ui=ui)
