@@ -82,3 +82,56 @@ def test_the_first_step_tells_of_all(studio: Any, sets: tuple[Any, ...]) -> None
     mean = [push for steps in runs for push in np.mean(steps, 0)]
     assert rank_correlation(first, mean) >= LEAST_CORRELATION
     assert rank_correlation(second, mean) >= AIMED, "then a probe one step later would not do"
+
+
+def test_calls_are_counted_whether_scales_are_given_or_estimated(
+    studio: Any, sets: tuple[Any, ...]
+) -> None:
+    from unittest import mock
+
+    from .narrow_nets import calls
+
+    [one, *_] = [one for one in sets if one.family == "redundant"]
+    nets = [studio.nets[kind] for kind in {asked.net for asked in one.asked}]
+    ones = [1.0] * len(one.asked)
+    for strengths in (None, [*ones[1:], 0.0]):
+        with calls(*nets) as counts:
+            rows = studio.draw(one, strengths, 4, 7).rows
+        assert sum(row.calls or 0 for row in rows) == sum(count["net"] for count in counts) > 0
+        assert [row.calls is None for row in rows] == [False] * len(ones[1:]) + [bool(strengths)]
+    with mock.patch.object(studio, "model", twice_a_step(studio.model)):
+        assert [row.calls for row in studio.draw(one, ones, 4, 7).rows] == [8] * len(ones)
+
+
+def twice_a_step(model: Any) -> Any:
+    """Asks the UNet, and so the nets, twice for every prediction."""
+    from comfy.patcher_extension import WrappersMP
+
+    patched = model.clone()
+    patched.add_wrapper_with_key(
+        WrappersMP.PREDICT_NOISE, "twice", lambda run, *given: (run(*given), run(*given))[1]
+    )
+    return patched
+
+
+def test_the_cost_of_estimating_has_all_parts(studio: Any, sets: tuple[Any, ...]) -> None:
+    from unittest import mock
+
+    from comfyui_tandem.benchmarks.scaling_probe import cost
+    from comfyui_tandem.engine.scaling import estimator
+
+    def slow(real: Any) -> Any:
+        def call(*given: Any) -> Any:
+            import time
+
+            time.sleep(0.3)
+            return real(*given)
+
+        return call
+
+    [one, *_] = sets
+    with (
+        mock.patch.object(estimator.Estimator, "finish", slow(estimator.Estimator.finish)),
+        mock.patch.object(estimator, "write_all", slow(estimator.write_all)),
+    ):
+        assert cost(studio, one, 1)["estimator_s"] > 0.6
