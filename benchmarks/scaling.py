@@ -1,4 +1,4 @@
-"""Scales that are measured on the first step beat fixed ones, and redundant nets are not called.
+"""Scales that are measured on the first steps beat fixed ones, and redundant nets are not called.
 
 Sets of conditions on held-out scenes: complementary, redundant, conflicting, with an empty one,
 a noisy one, one of another photo. Pictures are drawn by ComfyUI's sampler and scored against what
@@ -257,17 +257,23 @@ def _timed(
 
 
 def _probe_figures(results: Mapping[str, Result]) -> dict[str, float]:
-    """The first step against the mean of all: of all conditions of all sets, and set by set."""
+    """The second step, which decides, and the first against the mean of all: of all conditions of
+    all sets, and set by set.
+    """
     sets = joined(results, "probe_")
-    first = [np.asarray(steps[0]) for steps in sets]
     whole = [np.mean(steps, 0) for steps in sets]
-    own = [
-        rank_correlation(a.tolist(), b.tolist())
-        for a, b in zip(first, whole, strict=True)
-        if len(a) > 2
-    ]
-    every = rank_correlation(np.concatenate(first).tolist(), np.concatenate(whole).tolist())
-    return {"probe_rank_correlation": every, "probe_rank_correlation_in_sets": float(np.mean(own))}
+    figures: dict[str, float] = {}
+    for name, step in (("probe", 1), ("first_probe", 0)):
+        seen = [np.asarray(steps[step]) for steps in sets]
+        own = [
+            rank_correlation(a.tolist(), b.tolist())
+            for a, b in zip(seen, whole, strict=True)
+            if len(a) > 2
+        ]
+        every = rank_correlation(np.concatenate(seen).tolist(), np.concatenate(whole).tolist())
+        figures[f"{name}_rank_correlation"] = every
+        figures[f"{name}_rank_correlation_in_sets"] = float(np.mean(own))
+    return figures
 
 
 def _values(results: Mapping[str, Result], start: str) -> list[float]:

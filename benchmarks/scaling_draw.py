@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from .comfy_modules import KEPT, hush  # isort: skip
 
@@ -17,6 +19,8 @@ import torch
 from torch import Tensor
 
 from ..engine.conditions import Condition, ConditionRequest, Hint, Photo
+from ..engine.control import unroll
+from ..engine.control.link import Link
 from ..engine.sampling.family import load_family
 from ..engine.scaling.apply import apply_as_asked, apply_estimated, rows_of_run
 from ..engine.scaling.few_steps import scales_by_few_steps
@@ -63,16 +67,19 @@ class Studio:
             (positive, negative), asked = apply_as_asked(sides, hints)
             used = asked.rows
         start = torch.zeros(1, 4, LATENT, LATENT)
-        began = time.perf_counter()
-        latent = comfy.sample.sample(
-            self.model, comfy.sample.prepare_noise(start, seed), steps, CFG, SAMPLER, SCHEDULER,
-            positive, negative, start, disable_pbar=True, seed=seed,
-        )  # fmt: skip
-        seconds = time.perf_counter() - began
-        if strengths is None:
-            rows = rows_of_run(positive, latent)
-        else:
-            rows = tuple(Row(scale, steps if scale.scale else None) for scale in used)
+        with _links_of_run() as links:
+            began = time.perf_counter()
+            latent = comfy.sample.sample(
+                self.model, comfy.sample.prepare_noise(start, seed), steps, CFG, SAMPLER,
+                SCHEDULER, positive, negative, start, disable_pbar=True, seed=seed,
+            )  # fmt: skip
+            seconds = time.perf_counter() - began
+        found = used if strengths else (row.scale for row in rows_of_run(positive, latent))
+        calls = iter(link.calls for link in links)  # those left out before the run have none
+        rows = tuple(
+            Row(scale, next(calls) if asked.scale else None)
+            for scale, asked in zip(found, used, strict=True)
+        )
         return Drawn(self.vae.decode(latent).movedim(-1, 1), rows, seconds)
 
     def estimate(self, one: Set, seed: int, settings: Settings | None = None) -> tuple[Scale, ...]:
@@ -94,6 +101,21 @@ class Studio:
             condition = Condition(request, photo, self.nets[asked.net])
             made.append(Hint(condition, (asked.hint,), "local", 0.0))
         return made
+
+
+@contextmanager
+def _links_of_run() -> Generator[list[Link]]:
+    """The nets of the one run within, first net first: each counts its calls."""
+    links: list[Link] = []
+    real = unroll.unroll
+
+    def kept(*given: Any) -> list[unroll.ControlChain]:
+        chains = real(*given)
+        links.extend(dict.fromkeys(link for chain in chains for link in chain.links))
+        return chains
+
+    with mock.patch.object(unroll, "unroll", kept):
+        yield links
 
 
 def judged(judge: Judge, block: Block, pictures: Tensor) -> list[dict[str, float]]:

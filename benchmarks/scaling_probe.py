@@ -1,4 +1,4 @@
-"""Part of `scaling`: is the first step a good place to measure, and what does measuring cost?"""
+"""Part of `scaling`: are the first steps a good place to measure, and what does measuring cost?"""
 
 from __future__ import annotations
 
@@ -86,6 +86,9 @@ def _estimating(studio: Studio, one: Set) -> float:
     with (
         mock.patch.object(Estimator, "watch", timed(Estimator.watch)),
         mock.patch.object(Estimator, "__call__", timed(Estimator.__call__)),
+        mock.patch.object(Estimator, "finish", timed(Estimator.finish)),
+        mock.patch.object(estimator, "rows_of_others", timed(estimator.rows_of_others)),
+        mock.patch.object(estimator, "write_all", timed(estimator.write_all)),
     ):
         studio.draw(one, None, FEW, one.number)
     return total

@@ -70,12 +70,17 @@ def run(args: argparse.Namespace) -> int:
     write_learned(target, _form(found, made_of))
     better = "better than" if found.is_better else "no better than"
     print(
-        f"on {found.held_out_sets} sets that it was not fitted to it scores "
-        f"{found.learned_score:.3f}, the rule {found.rule_score:.3f}: {better} the rule"
+        f"on {found.held_out_sets} sets of {found.held_out_photos} photos that it was not fitted "
+        f"to it scores {found.learned_score:.3f}, the rule {found.rule_score:.3f}"
+        f"{_interval(found.gain)}: {better} the rule"
     )
     print(f"{found.conditions} conditions of {found.sets} sets: {target}")
     del kept
     return 0
+
+
+def _interval(gain: tuple[float, float] | None) -> str:
+    return "" if gain is None else f" (95 % interval of the gain {gain[0]:+.3f} to {gain[1]:+.3f})"
 
 
 def _form(found: Calibrated, made_of: str) -> Any:
@@ -93,6 +98,8 @@ def _form(found: Calibrated, made_of: str) -> Any:
         held_out_sets=found.held_out_sets,
         rule_score=found.rule_score,
         learned_score=found.learned_score,
+        held_out_photos=found.held_out_photos,
+        gain=found.gain,
     )
 
 

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..engine.conditions import Hint
 from ..engine.errors import BadInput
+from .learned import BY_RULE, chosen, fingerprint, learned_input
 from .show import json_safe, listed
 from .sockets import Hints, ScalesSocket
 
@@ -42,7 +43,8 @@ class ApplyConditions(io.ComfyNode):
                     optional=True,
                     tooltip="The sampler measures on its first steps what each condition adds, "
                     "lowers what disagrees, and leaves out what others say or nobody hears. "
-                    "Strengths are the upper bounds. Scale Report shows what it found.",
+                    "All scales together are never more than all strengths. Scale Report shows "
+                    "what it found.",
                 ),
                 io.Boolean.Input(
                     "levels",
@@ -59,6 +61,10 @@ class ApplyConditions(io.ComfyNode):
                     "step before is called on every second step only; one that falls silent is "
                     "not called any more. Changes the picture a little.",
                 ),
+                learned_input(
+                    "With 'estimate': what lowers the conditions that stay: the rule, or what "
+                    "`tandem calibrate scales` learned of your models."
+                ),
             ],
             outputs=[
                 io.Conditioning.Output("positive_out", "positive"),
@@ -66,6 +72,10 @@ class ApplyConditions(io.ComfyNode):
                 io.String.Output("summary", "summary"),
             ],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, learned: str = BY_RULE, **rest: Any) -> str:
+        return fingerprint(learned)
 
     @classmethod
     def execute(
@@ -78,6 +88,7 @@ class ApplyConditions(io.ComfyNode):
         estimate: bool = False,
         levels: bool = False,
         reuse: bool = False,
+        learned: str = BY_RULE,
     ) -> io.NodeOutput:
         from ..engine.scaling.apply import apply_as_asked, apply_estimated, apply_scaled
         from ..engine.scaling.ledger import Row
@@ -87,8 +98,10 @@ class ApplyConditions(io.ComfyNode):
 
         if (levels or reuse) and not estimate:
             raise BadInput("levels or reuse", True, "turn on estimate too, or turn it off")
+        if learned != BY_RULE and not estimate:
+            raise BadInput("learned", learned, f"turn on estimate too, or choose '{BY_RULE}'")
         sides = positive, negative
-        settings = Settings(levels=levels, pace=Pace() if reuse else None)
+        settings = Settings(levels=levels, pace=Pace() if reuse else None, learned=chosen(learned))
         if scales is None and estimate:
             (pos, neg), ledger = apply_estimated(sides, hints, settings, vae)
             used = Scales(ledger.asked)
@@ -98,7 +111,7 @@ class ApplyConditions(io.ComfyNode):
             raise BadInput("estimate", True, "turn it off, or disconnect scales")
         else:
             (pos, neg), used = apply_scaled(sides, hints, scales, vae)
-        head = "The sampler measures, up to:" if estimate else ""
+        head = "Strengths, until the sampler has measured:" if estimate else ""
         payload = scales_payload(map(Row, used.rows))
         return io.NodeOutput(
             pos, neg, listed(used.rows, head), ui={"tandem_scales": [json_safe(payload)]}

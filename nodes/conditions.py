@@ -47,8 +47,8 @@ def bound_inputs() -> list[Any]:
             min=0.0,
             max=10.0,
             step=0.01,
-            tooltip="Upper bound of the condition's scale. 0 makes the hint and leaves "
-            "the ControlNet out.",
+            tooltip="How strongly it acts. An estimated scale is above it only by what it carries "
+            "for conditions that are left out. 0 makes the hint and leaves the ControlNet out.",
         ),
         io.Float.Input(
             "start_percent",

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..engine.conditions import Hint
-from ..engine.scaling import FOLDER
-from .checks import check_choice
-from .model_folders import user_folder
+from .learned import BY_RULE, chosen, fingerprint, learned_input
 from .show import json_safe, listed
 from .sockets import Hints, ScalesSocket
 
 FLOATS = 6  # sockets of single scales
-BY_RULE = "no: by the rule"
-
-
-def files() -> dict[str, Path]:
-    """What was learned of the user's own models, by name."""
-    folder = user_folder() / FOLDER
-    return {path.stem: path for path in sorted(folder.glob("*.json"))}
 
 
 class EstimateScales(io.ComfyNode):
@@ -48,10 +37,9 @@ class EstimateScales(io.ComfyNode):
                 io.Vae.Input(
                     "vae", optional=True, tooltip="Only for ControlNets that ask for one."
                 ),
-                io.Combo.Input(
-                    "learned", options=[BY_RULE, *files()], default=BY_RULE, optional=True,
-                    tooltip="What lowers the conditions that stay: the rule, or what `tandem "
-                    "calibrate scales` learned of your models.",
+                learned_input(
+                    "What lowers the conditions that stay: the rule, or what `tandem calibrate "
+                    "scales` learned of your models."
                 ),
             ],
             outputs=[
@@ -63,9 +51,7 @@ class EstimateScales(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, learned: str = BY_RULE, **rest: Any) -> str:
-        """What was learned, as its file may be made again under the same name."""
-        path = files().get(learned)
-        return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+        return fingerprint(learned)
 
     @classmethod
     def execute(
@@ -80,15 +66,12 @@ class EstimateScales(io.ComfyNode):
         learned: str = BY_RULE,
     ) -> io.NodeOutput:
         from ..engine.scaling.few_steps import scales_by_few_steps
-        from ..engine.scaling.learned_file import read_learned
         from ..engine.scaling.ledger import Row
         from ..engine.scaling.payload import scales_payload
         from ..engine.scaling.settings import Settings
 
-        known = files()
-        check_choice("learned", learned, [BY_RULE, *known])
         sides, start = (positive, negative), latent_image["samples"]
-        settings = Settings(learned=read_learned(known[learned]) if learned in known else None)
+        settings = Settings(learned=chosen(learned))
         scales = scales_by_few_steps(model, sides, hints, start, seed, settings, vae)
         single = [row.scale for row in scales.rows[:FLOATS]]
         single += [0.0] * (FLOATS - len(single))
@@ -117,8 +100,13 @@ class Report(io.ComfyNode):
     @classmethod
     def execute(cls, latent: Any, positive: Any) -> io.NodeOutput:
         from ..engine.scaling.apply import rows_of_run
-        from ..engine.scaling.payload import scales_payload
+        from ..engine.scaling.ledger import UnknownRun
+        from ..engine.scaling.payload import nothing_known, scales_payload
 
-        rows = rows_of_run(positive, latent["samples"])
+        try:
+            rows = rows_of_run(positive, latent["samples"])
+        except UnknownRun as why:  # the picture is there: no reason to fail the prompt
+            ui = {"tandem_scales": [json_safe(nothing_known(str(why)))]}
+            return io.NodeOutput(str(why), ui=ui)
         ui = {"tandem_scales": [json_safe(scales_payload(rows))]}
         return io.NodeOutput(listed(rows), ui=ui)

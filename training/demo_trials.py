@@ -28,6 +28,11 @@ class DemoTrial:
     renders: Mapping[str, float]
     steps: int
 
+    @property
+    def photo(self) -> int:
+        [one] = self.block.sets
+        return one.number  # each has a scene of its own
+
     def pushed(self) -> Pushed | None:
         [one], seen = self.block.sets, Seen()
         self.studio.estimate(one, one.number, Settings(learned=seen))

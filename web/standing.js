@@ -8,8 +8,6 @@ const MARKS = {
 };
 const MOST_ROWS = 8; // a node is no place for more
 
-export const ROW_PX = 18;
-
 /** Whether a message is of a form that is drawn here. */
 export function isProgress(news) {
   const rows = news?.v === 1 && typeof news.node === "string" && news.rows;

@@ -19,7 +19,7 @@ class ConditionRequest:
     detector: str
     resolution: int = 512  # shorter side of the hint in pixels
     params: Mapping[str, float] = field(default_factory=dict[str, float])  # missing: defaults
-    strength: float = 1.0  # upper bound of its scale
+    strength: float = 1.0  # its scale, if none is estimated
     start: float = 0.0  # share of the steps, 0..1
     end: float = 1.0
     where: str = "auto"

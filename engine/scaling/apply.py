@@ -16,7 +16,7 @@ from ..control.link import TAG
 from ..errors import BadInput
 from .asked import Asked
 from .estimator import estimating
-from .ledger import Ledger, Row
+from .ledger import Ledger, Row, UnknownRun
 from .scale import Scale, Scales
 from .settings import Settings
 
@@ -38,7 +38,7 @@ def apply_estimated(
     """As `apply_hints`; every run that the prompts are in measures the scales, and uses them.
 
     Empty hints are left out at once: a net has something to say to them too, so no strength of a
-    residual tells. The ledger has the upper bounds, and the scales of each run after it.
+    residual tells. The ledger has the strengths, and the scales of each run after it.
     """
     ledger = Ledger(settings)
     applied, told = apply_hints(
@@ -55,9 +55,10 @@ def apply_estimated(
 def apply_scaled(
     sides: Sequence[Conditioning], hints: Sequence[Hint], scales: Scales, vae: Any = None
 ) -> tuple[Sides, Scales]:
-    """As `apply_hints`, with these scales in place of strengths, which stay the upper bounds.
+    """As `apply_hints`, with these scales in place of strengths.
 
-    What a condition carries for others that were left out is bound by their strengths.
+    No scale is above its strength but by what it carries for conditions that were left out, and
+    that is bound by their strengths.
     Raises:
         BadInput: scales of other conditions than these.
     """
@@ -88,11 +89,13 @@ def rows_of_run(side: Conditioning, latent: Tensor) -> tuple[Row, ...]:
     """What the run that made `latent` of these prompts found, in the order of the chain.
 
     Raises:
-        BadInput: nothing was to be measured, or no run that is remembered made it.
+        UnknownRun: nothing was to be measured, or no run that is remembered made it.
     """
     ledgers = ledgers_of(side)
     if not ledgers:
-        raise BadInput("positive", "nothing was measured", "turn on estimate in Apply Conditions")
+        seen = f"{len(side)} {'prompt' if len(side) == 1 else 'prompts'} with nothing to measure"
+        do = "connect that of Apply Conditions, with estimate on and a ControlNet"
+        raise UnknownRun("positive", seen, do)
     return tuple(row for ledger in ledgers for row in ledger.read(latent))
 
 

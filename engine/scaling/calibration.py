@@ -10,18 +10,23 @@ import numpy as np
 
 from ..errors import BadInput
 from .learned import Learned, features
-from .pushed import Pushed
+from .pushed import Matrix, Pushed
 from .ridge import fitted
 from .rule import Lower, Rule, decide
 from .scale import Scale
 
 TRIED = (0.25, 0.5, 1.0)  # shares of the strength
-HELD_OUT = 5  # one case of so many is not fitted to: by it the map and the rule are compared
+HELD_OUT = 5  # one photo of so many is not fitted to: by it the map and the rule are compared
 Shares = tuple[float, ...]
 
 
 class Case(Protocol):
     """Conditions of one picture."""
+
+    @property
+    def photo(self) -> int:
+        """What its hints and its noise are of: cases of one tell nearly the same."""
+        ...
 
     def pushed(self) -> Pushed | None:
         """What the first steps show of them, strengths at their bounds; None: of none."""
@@ -34,18 +39,25 @@ class Case(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What was learned, of how much, and mean scores of the cases that it was not fitted to."""
+    """What was learned, of how much, and what it is worth.
+
+    rule_score, learned_score: mean over the photos that it was not fitted to.
+    gain: 95 % interval of the mean difference between the two; None: one photo alone.
+    """
 
     learned: Learned
     sets: int
     conditions: int
     held_out_sets: int
+    held_out_photos: int
     rule_score: float
     learned_score: float
+    gain: tuple[float, float] | None
 
     @property
     def is_better(self) -> bool:
-        return self.learned_score > self.rule_score
+        """Whether chance hardly explains it."""
+        return self.gain is not None and self.gain[0] > 0
 
 
 def calibrated(
@@ -56,18 +68,19 @@ def calibrated(
         most: scores that are tried for a case, at most.
         tell: is given a line for a case.
     Raises:
-        BadInput: too few cases in which anything was measured.
+        BadInput: too few photos in whose cases anything was measured.
     """
     rows: list[np.ndarray] = []
     wanted: list[float] = []
-    sets: list[int] = []
+    photos: list[int] = []  # of each row
     away: list[tuple[Case, Pushed]] = []
+    seen: dict[int, int] = {}  # photos in their order
     for number, case in enumerate(cases):
         pushed = case.pushed()
         if pushed is None:
             tell(f"case {number}: nothing to measure")
             continue
-        if number % HELD_OUT == HELD_OUT - 1:
+        if seen.setdefault(case.photo, len(seen)) % HELD_OUT == HELD_OUT - 1:
             away.append((case, pushed))
             continue
         kept = _kept(pushed, rule)
@@ -76,16 +89,33 @@ def calibrated(
         )
         rows.append(features(pushed, kept))
         wanted += shares
-        sets += [number] * len(kept)
+        photos += [case.photo] * len(kept)
         tell(f"case {number}: " + ", ".join(f"{share:.2f}" for share in shares))
-    if not rows or not away:
-        raise BadInput("cases", len(rows) + len(away), f"give {2 * HELD_OUT} or more")
-    learned = fitted(np.vstack(rows), np.array(wanted), sets)
-    by_rule = [case.score(_named(decide(pushed, rule))) for case, pushed in away]
-    by_map = [case.score(_named(decide(pushed, rule, learned.shares))) for case, pushed in away]
+    if len(seen) <= HELD_OUT or not away:
+        raise BadInput("photos", len(seen), f"give {2 * HELD_OUT} or more")
+    learned = fitted(np.vstack(rows), np.array(wanted), photos)
+    scores: dict[int, list[tuple[float, float]]] = {}
+    for case, pushed in away:
+        pair = [case.score(_named(decide(pushed, rule, lower))) for lower in (None, learned.shares)]
+        scores.setdefault(case.photo, []).append((pair[0], pair[1]))
+    means = np.array([np.mean(pairs, 0) for pairs in scores.values()])  # [photos, 2]
+    by_rule, by_map = means.mean(0).tolist()
     return Calibrated(
-        learned, len(rows), len(wanted), len(away), float(np.mean(by_rule)), float(np.mean(by_map))
-    )
+        learned, len(rows), len(wanted), len(away), len(means), by_rule, by_map,
+        interval(means[:, 1] - means[:, 0]),
+    )  # fmt: skip
+
+
+def interval(differences: Matrix) -> tuple[float, float] | None:
+    """Student's 95 % interval of the mean of differences that come in pairs; None: of one alone."""
+    from scipy import stats  # every ComfyUI has it
+
+    count = len(differences)
+    if count < 2:
+        return None
+    mean, error = float(differences.mean()), float(differences.std(ddof=1)) / count**0.5
+    half = float(stats.t.ppf(0.975, count - 1)) * error
+    return mean - half, mean + half
 
 
 def best_in_turns(

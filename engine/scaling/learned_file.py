@@ -15,7 +15,8 @@ class LearnedForm(BaseModel):
     """What was learned, of what, and what it is worth.
 
     sets, conditions: how many it was fitted to.
-    rule_score, learned_score: mean scores of sets that it was not fitted to.
+    rule_score, learned_score: mean scores of photos that it was not fitted to.
+    gain: 95 % interval of the difference; None: of one photo alone, or not known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +33,8 @@ class LearnedForm(BaseModel):
     held_out_sets: int
     rule_score: float
     learned_score: float
+    held_out_photos: int | None = None
+    gain: tuple[float, float] | None = None
 
 
 def read_learned(path: Path) -> Learned:

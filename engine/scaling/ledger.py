@@ -15,8 +15,16 @@ from ..errors import BadInput
 from .scale import Scale
 from .settings import Settings
 
-MOST_RUNS = 16
+MOST_RUNS = 512  # a few hundred bytes each
+CONNECT = (  # ComfyUI may have dropped the prompt's node from its cache, and its runs with it
+    "connect the sampler's own ('output' of SamplerCustomAdvanced) and the prompt that went in, "
+    "or sample again"
+)
 OTHERS = "not measured: another pack decides how its ControlNet is called"
+
+
+class UnknownRun(BadInput):
+    """What a run measured is asked for, and no run that is remembered is that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +93,12 @@ class Ledger:
         """The rows of the run that made a latent.
 
         Raises:
-            BadInput: none of them did.
+            UnknownRun: none that is remembered did.
         """
         found = self._runs.get(fingerprint(latent))
         if found is None:
-            do = "connect the sampler's latent as it is, and the prompt that went into it"
-            raise BadInput("latent", f"not of one of the last {len(self._runs)} runs", do)
+            seen = f"{tuple(latent.shape)}, of none of {len(self._runs)} runs that are remembered"
+            raise UnknownRun("latent", seen, CONNECT)
         return found
 
 

@@ -22,7 +22,7 @@ from .asked import asked_of, is_asked
 from .settings import Pace
 
 Place = tuple[Link, tuple[Any, ...]]  # a net in the chunks of a batch: each has its own conds
-CALLS_TO_END = 2
+STEPS_TO_END = 2
 
 
 @dataclass(slots=True)
@@ -31,6 +31,22 @@ class Said:
 
     control: Control
     will_do: bool
+
+
+@dataclass(slots=True)
+class Heard:
+    """How a net was heard on the step at `sigma`, and on how many before it in a row faintly.
+
+    Prompts may be in calls of their own: it is faint where it is in all of them.
+    """
+
+    sigma: float
+    before: int
+    is_faint: bool = True
+
+    @property
+    def faint_steps(self) -> int:
+        return self.before + 1 if self.is_faint else 0
 
 
 class Paced:
@@ -43,7 +59,8 @@ class Paced:
     def __init__(self) -> None:
         self.said: dict[Place, Said] = {}
         self.fresh: set[Link] = set()
-        self.faint: dict[Link, int] = {}
+        self.last: dict[Link, Heard] = {}
+        self.sigmas = torch.zeros(1)  # of the call that is under way
 
     def ask(
         self, link: Link, call: Callable[[], Control | None], t: Tensor, options: Any
@@ -51,6 +68,10 @@ class Paced:
         pace = _pace_of(link)
         if pace is None:
             return call()
+        if self._is_over(link, t):
+            link.ended = True
+            return None
+        self.sigmas = t
         place = (link, (*options["uuids"], len(t)))
         before = self.said.get(place)
         if before is not None and before.will_do and _is_in_range(link, t):
@@ -72,12 +93,23 @@ class Paced:
         if not fresh:
             return
         sizes = _sizes(found)
+        sigma = float(self.sigmas[0])
         for link, size in zip([link for link, _ in found], sizes, strict=True):
             pace = _pace_of(link)
             if pace is None or link not in fresh:
                 continue
-            self.faint[link] = self.faint.get(link, 0) + 1 if size < pace.least else 0
-            link.ended = self.faint[link] >= CALLS_TO_END
+            last = self.last.get(link)
+            if last is None or last.sigma != sigma:
+                last = Heard(sigma, last.faint_steps if last else 0)
+                self.last[link] = last
+            last.is_faint &= size < pace.least
+
+    def _is_over(self, link: Link, t: Tensor) -> bool:
+        """Whether enough steps were faint; the last one has to be over, all its calls heard."""
+        last = self.last.get(link)
+        if last is None or last.faint_steps < STEPS_TO_END:
+            return False
+        return float(t[0]) != last.sigma
 
 
 def _pace_of(link: Link) -> Pace | None:

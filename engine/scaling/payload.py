@@ -60,6 +60,7 @@ class ScalesForm(_Form):
 
     v: Literal[1]
     rows: list[ScaleForm] = Field(max_length=MOST_ROWS)
+    note: Text | None = Field(default=None, description="why there are no rows, and what to do")
 
 
 def scales_payload(rows: Iterable[Row]) -> dict[str, Any]:
@@ -83,6 +84,11 @@ def scales_payload(rows: Iterable[Row]) -> dict[str, Any]:
         for row in rows
     ]
     return ScalesForm(v=1, rows=forms[:MOST_ROWS]).model_dump()
+
+
+def nothing_known(why: str) -> dict[str, Any]:
+    """In ScalesForm: no rows, and what a person can do about it."""
+    return ScalesForm(v=1, rows=[], note=_cut(why)).model_dump()
 
 
 def _cut(text: str) -> str:

@@ -24,7 +24,7 @@ class Pace:
     unchanged: change of what it says between two calls, as a share of it, from which up it is
         asked on every step; below, on every second.
     least: size of what it says, as a share of the strongest, below which it ends after
-        two calls in a row.
+        two steps in a row.
     """
 
     unchanged: float = 0.1

@@ -55,12 +55,17 @@ class Trial:
     """Conditions of one picture (`engine.scaling.calibration.Case`).
 
     good: whether each tells of what the picture shall show; the others spoil it.
+    seed: of the noise; each photo has its own.
     """
 
     sampling: Sampling
     hints: tuple[Hint, ...]
     good: tuple[bool, ...]
     seed: int
+
+    @property
+    def photo(self) -> int:
+        return self.seed
 
     def pushed(self) -> Pushed | None:
         seen, with_ = Seen(), self.sampling

@@ -43,6 +43,7 @@ def trials() -> Iterator[list[Any]]:
 
 def test_sets_are_right_short_and_wrong(trials: list[Any]) -> None:
     assert [len(trial.hints) for trial in trials] == [3, 2, 3] * 2
+    assert [trial.photo for trial in trials] == [0] * 3 + [1] * 3
     assert [trial.good for trial in trials[:3]] == [(True,) * 3, (True,) * 2, (False, True, True)]
     whole, short, wrong, other, *_ = trials
     assert short.hints == whole.hints[1:]
@@ -80,41 +81,58 @@ def test_likeness_forgives_a_pixel_and_no_more() -> None:
     assert likeness(edges, half) > 0.5  # of another size
 
 
-def test_what_the_command_learns_is_used_by_the_node(
+def test_what_the_command_learns_is_used_by_the_nodes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
     from comfyui_tandem.cli import main
     from comfyui_tandem.engine.errors import BadInput
     from comfyui_tandem.engine.scaling.learned_file import LearnedForm
-    from comfyui_tandem.nodes import scales as node
+    from comfyui_tandem.nodes import learned as choices
+    from comfyui_tandem.nodes.apply import ApplyConditions
+    from comfyui_tandem.nodes.scales import EstimateScales
 
     from .chains import both, net, stock
+    from .narrow import sample
     from .narrow_nets import asked
+    from .scaled import applied, reported
 
     words = ["mine", "--demo", "--sets", "10", "--steps", "1", "--tries", "2"]
     place = ["--user-directory", str(tmp_path)]
     assert main(["calibrate", "scales", *words, *place]) == 0
     path = tmp_path / "__tandem" / "scales" / "mine.json"
     form = LearnedForm.model_validate_json(path.read_text())
-    assert form.sets == 8 and form.held_out_sets == 2 and form.conditions >= 16
+    assert (
+        form.sets == 8 and form.held_out_sets == form.held_out_photos == 2 and form.conditions >= 16
+    )
     said = capsys.readouterr().out
     assert str(path) in said and f"{form.learned_score:.3f}" in said
 
-    monkeypatch.setattr(node, "user_folder", lambda: tmp_path / "__tandem")
-    assert list(node.files()) == ["mine"]
+    monkeypatch.setattr(choices, "user_folder", lambda: tmp_path / "__tandem")
+    assert list(choices.files()) == ["mine"]
     low = replace_in(path, form, weights=(0.0,) * len(form.weights), bias=0.5)
-    assert (
-        node.EstimateScales.fingerprint_inputs("mine") != node.EstimateScales.fingerprint_inputs()
-    )
-    given = (
-        stock(), *both(), (asked(net(0), 0, strength=0.8),), {"samples": torch.zeros(1, 4, 8, 8)}, 1
-    )  # fmt: skip
-    scales, summary, first, *_ = node.EstimateScales.execute(*given, learned="mine").result
+    hints = (asked(net(0), 0, strength=0.8),)
+    given = (stock(), *both(), hints, {"samples": torch.zeros(1, 4, 8, 8)}, 1)
+    scales, summary, first, *_ = EstimateScales.execute(*given, learned="mine").result
     assert low.bias * 0.8 == pytest.approx(first) and "learned to be 0.50" in summary
     assert scales.rows[0].scale == pytest.approx(first)
-    with pytest.raises(BadInput, match="choose one of"):
-        node.EstimateScales.execute(*given, learned="gone")
+
+    sides = applied(hints, learned="mine")
+    [row] = reported(sides, sample(stock(), *sides, steps=2))
+    assert row["scale"] == pytest.approx(0.4) and row["reason"] == "learned to be 0.50 of it"
+    with pytest.raises(BadInput, match="turn on estimate"):
+        applied(hints, learned="mine", estimate=False)
+    for node in (EstimateScales, ApplyConditions):
+        before = node.fingerprint_inputs("mine")
+        assert before != node.fingerprint_inputs()
+        replace_in(path, low, bias=0.25)
+        assert node.fingerprint_inputs("mine") != before, "made again under the same name"
+        replace_in(path, low)
+    path.unlink()
+    with pytest.raises(BadInput, match="'mine': choose one of no: by the rule, or calibrate"):
+        EstimateScales.execute(*given, learned="mine")
+    with pytest.raises(BadInput, match="'mine': choose one of"):
+        applied(hints, learned="mine")
 
 
 def replace_in(path: Path, form: Any, **more: Any) -> Any:

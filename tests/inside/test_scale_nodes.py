@@ -23,17 +23,46 @@ def release() -> Iterator[None]:
     forget()
 
 
-def test_a_latent_of_another_run_is_refused() -> None:
+def test_the_report_tells_why_it_knows_nothing_of_a_latent() -> None:
+    """It is an output node: an error would fail the prompt, whose picture is there already."""
     import torch
-    from comfyui_tandem.engine.errors import BadInput
-    from comfyui_tandem.nodes.scales import Report
 
     sides = applied(redundant())
     latent = sample(stock(), *sides, steps=1)
-    with pytest.raises(BadInput, match="latent as it is"):
-        Report.execute({"samples": torch.zeros_like(latent)}, sides[0])
-    with pytest.raises(BadInput, match="turn on estimate"):
-        Report.execute({"samples": latent}, both()[0])
+    assert "(1, 4, 8, 8), of none of 1 runs" in note_of(sides[0], torch.zeros_like(latent))
+    assert "of none of 0 runs" in note_of(applied(redundant())[0], latent), "made anew"
+    assert "1 prompt with nothing to measure" in note_of(both()[0], latent)
+
+
+def test_the_denoised_latent_of_the_advanced_sampler_is_told_apart() -> None:
+    sides = applied(redundant())
+    output, denoised = advanced(sides)
+    assert len(reported(sides, output["samples"])) == 6
+    assert "'output' of SamplerCustomAdvanced" in note_of(sides[0], denoised["samples"])
+
+
+def note_of(positive: Any, latent: Any) -> str:
+    """What the node says in place of rows."""
+    from comfyui_tandem.engine.scaling.payload import ScalesForm
+    from comfyui_tandem.nodes.scales import Report
+
+    told = Report.execute({"samples": latent}, positive)
+    form = ScalesForm.model_validate(told.ui["tandem_scales"][0])
+    assert form.rows == [] and form.note == told.result[0]
+    return told.result[0]
+
+
+def advanced(sides: Sides) -> tuple[Any, Any]:
+    """Both latents of core's SamplerCustomAdvanced, whose schedule ends before sigma 0."""
+    import torch
+    from comfy_extras import nodes_custom_sampler as core
+
+    [guider] = core.CFGGuider.execute(stock(), *sides, 4.0).result
+    sigmas = core.BasicScheduler.execute(stock(), "normal", STEPS, 1.0).result[0][:-1]
+    noise = core.RandomNoise.execute(3).result[0]
+    sampler = core.KSamplerSelect.execute("euler").result[0]
+    start = {"samples": torch.zeros(1, 4, 8, 8)}
+    return core.SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, start).result
 
 
 def estimated(hints: Sequence[Any], model: Any = None, sides: Sides | None = None) -> Any:

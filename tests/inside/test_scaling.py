@@ -279,21 +279,6 @@ def test_regions_with_other_nets_before_ours_are_one_row() -> None:
     assert [row["pruned"] for row in rows][:3] == [False, False, True]
 
 
-def scheduled(sides: Sides, cut: float = 0.5) -> Sides:
-    """Two prompts in turn, and the negative."""
-    node = core_nodes().ConditioningSetTimestepRange()
-    [first], [second] = node.set_range(sides[0], 0.0, cut), node.set_range(prompt(3), cut, 1.0)
-    return [*first, *second], sides[1]
-
-
-def test_scheduled_prompts_are_measured_on_the_first_step() -> None:
-    sides = applied(redundant(), scheduled(both()))
-    with calls(net(0)) as [count]:
-        rows = reported(sides, sample(stock(), *sides, steps=STEPS))
-    assert count["net"] == STEPS + 1
-    assert [row["pruned"] for row in rows][:3] == [False, False, True]
-
-
 def test_what_was_measured_last_is_told() -> None:
     """A prompt that is only for what the others leave free has no turn where they leave none."""
     positive, negative = both()

@@ -12,7 +12,7 @@ import pytest
 from .chains import adapter, control_lora, foreign_net, forget, net, stock
 from .narrow import conditioning as prompt
 from .narrow import sample
-from .narrow_nets import asked, calls, hint
+from .narrow_nets import asked, calls
 from .narrow_xl import xl_model, xl_net, xl_sides
 from .scaled import applied, redundant, reported
 
@@ -79,25 +79,6 @@ def test_prompts_that_do_not_fit_into_one_batch() -> None:
     assert rows[2]["calls"] <= 2
     whole = sample(stock(), *applied(redundant()[:3], apart, estimate=False), steps=STEPS)
     torch.testing.assert_close(latent, whole, rtol=1e-3, atol=1e-3)
-
-
-def test_a_hint_a_picture_of_a_batch() -> None:
-    """The second picture's hints differ: what is said of both counts."""
-    import numpy as np
-
-    def two(one: Any, first: int, second: int, **request: Any) -> Any:
-        made = asked(one, first, **request)
-        pictures = [(hint(seed)[0].numpy() * 255).astype(np.uint8) for seed in (first, second)]
-        photos = made.condition.photos * 2
-        return replace(
-            made, condition=replace(made.condition, photos=photos), pictures=tuple(pictures)
-        )
-
-    hints = [two(net(0), 0, 5, strength=0.9), two(net(1), 1, 6), two(net(0), 0, 5, strength=0.7)]
-    sides = applied(hints)
-    rows = reported(sides, sample(stock(), *sides, steps=STEPS, batch=2))
-    assert [row["pruned"] for row in rows] == [False, False, True]
-    assert rows[2]["reason"] == "covered 1.00 by 0:canny"
 
 
 def test_hints_with_a_mask_are_no_copies_of_those_without() -> None:

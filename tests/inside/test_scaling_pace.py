@@ -98,6 +98,26 @@ def test_who_falls_silent_is_not_called_any_more() -> None:
     assert (row["calls"], row["ended"]) == (STEPS, False)  # the strongest there is
 
 
+def test_two_calls_of_one_step_end_nobody() -> None:
+    """Prompts in calls of their own: two steps have to be faint, not two calls."""
+    apart = prompt(0), prompt(1, 10)
+    hints = [asked(net(0), 0), asked(net(1), 1, strength=0.01)]
+    sides = applied_by(paced(0.0, least=0.05, least_push=1e-6), hints, apart)
+    with calls(net(1)) as [count]:
+        loud, faint = reported(sides, sample(stock(), *sides, steps=STEPS))
+    assert (loud["calls"], loud["ended"]) == (2 * STEPS, False)
+    assert count["net"] == faint["calls"] == 2 * 2 and faint["ended"]
+
+
+def test_who_is_heard_in_one_call_of_a_step_is_not_silent() -> None:
+    from comfyui_tandem.engine.scaling.pace import Heard
+
+    step = Heard(sigma=3.0, before=1)
+    assert step.faint_steps == 2
+    step.is_faint &= False
+    assert step.faint_steps == 0
+
+
 def test_every_run_begins_anew_and_others_are_left_alone() -> None:
     import torch
 

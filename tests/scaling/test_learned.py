@@ -87,7 +87,7 @@ class Made:
     """The best share of each condition is a step of its push; a known truth to be found."""
 
     def __init__(self, seed: int) -> None:
-        self.made, self.asked = drawn(seed), 0
+        self.made, self.photo, self.asked = drawn(seed), seed, 0
 
     def pushed(self) -> Pushed:
         return self.made
@@ -104,11 +104,49 @@ def test_what_is_learned_beats_the_rule_where_it_can() -> None:
     cases = [Made(seed) for seed in range(30)]
     found = calibrated(cases, Rule(), 12, told.append)
     assert len(told) == found.sets == 24 and found.held_out_sets == 6
-    assert found.conditions == 3 * 24 and found.is_better
+    assert found.conditions == 3 * 24 and found.is_better and found.held_out_photos == 6
+    assert found.gain is not None and found.gain[0] > 0
+    assert sum(found.gain) / 2 == pytest.approx(found.learned_score - found.rule_score)
     assert found.learned_score > found.rule_score / 2
     assert max(case.asked for case in cases) <= 12
     with pytest.raises(BadInput, match="give 10 or more"):
         calibrated(cases[:3], Rule(), 12, told.append)
+
+
+class Noted(Made):
+    """One of several of a photo, whose score is chance."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.photo, self.tries = number // 3, 0
+        self.chance = np.random.default_rng(number)
+
+    def score(self, scales: Mapping[str, float]) -> float:
+        self.tries += 1
+        return float(self.chance.uniform())
+
+
+def test_sets_of_one_photo_are_held_out_together() -> None:
+    cases = [Noted(number) for number in range(3 * 12)]
+    found = calibrated(cases, Rule(), 12, lambda _: None)
+    held_out = {case.photo for case in cases if case.tries == 2}  # by the rule and by the map
+    assert held_out == {4, 9}
+    assert all((case.tries == 2) == (case.photo in held_out) for case in cases)
+    assert (found.held_out_sets, found.held_out_photos, found.sets) == (6, 2, 30)
+
+
+def test_what_chance_explains_is_no_better() -> None:
+    from comfyui_tandem.engine.scaling.calibration import interval
+
+    assert interval(np.array([0.5])) is None
+    low, high = interval(np.array([1.0, 2.0, 3.0, 4.0])) or (0.0, 0.0)
+    assert (low, high) == pytest.approx((0.4457, 4.5543), abs=1e-3)  # 2.5 -+ 3.1824 * 0.6455
+    better = [
+        calibrated([Noted(3 * seed + 99) for seed in range(start, start + 30)], Rule(), 2, len)
+        for start in range(0, 240, 30)
+    ]
+    ahead = [one for one in better if one.learned_score > one.rule_score]
+    assert ahead and sum(one.is_better for one in better) <= 1
 
 
 def test_turns_end_where_nothing_helps_or_enough_was_tried() -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfyui_tandem.engine.errors import BadInput
-from comfyui_tandem.engine.scaling.ledger import MOST_RUNS, Ledger, Row, merged
-from comfyui_tandem.engine.scaling.payload import MOST_ROWS, ScalesForm, scales_payload
+from comfyui_tandem.engine.scaling.ledger import MOST_RUNS, Ledger, Row, UnknownRun, merged
+from comfyui_tandem.engine.scaling.payload import (
+    MOST_ROWS,
+    ScalesForm,
+    nothing_known,
+    scales_payload,
+)
 from comfyui_tandem.engine.scaling.scale import Scale
 from comfyui_tandem.engine.scaling.settings import Settings
 
@@ -65,8 +69,22 @@ def test_the_ledger_knows_each_run_by_its_latent() -> None:
     for calls, latent in enumerate(latents):
         ledger.write(latent, {"0:canny": Row(KEPT, calls)})
     assert ledger.read(latents[3].clone()) == (Row(KEPT, 3), Row(PRUNED))
-    with pytest.raises(BadInput, match="not of one of the last 16 runs"):
+    with pytest.raises(UnknownRun, match=f"of none of {MOST_RUNS} runs"):
         ledger.read(latents[0])
+
+
+def test_a_batch_of_runs_is_remembered() -> None:
+    assert MOST_RUNS >= 256, "a queue of a few hundred seeds, reported at its end"
+
+
+def test_a_note_stands_in_place_of_rows() -> None:
+    with pytest.raises(UnknownRun) as why:
+        Ledger(Settings()).read(torch.zeros(16, 16, 1024, 1024))
+    form = ScalesForm.model_validate(nothing_known(str(why.value)))
+    assert form.rows == [] and form.note is not None
+    assert form.note.endswith("or sample again."), "short enough to be shown whole"
+    assert "(16, 16, 1024, 1024), of none of 0 runs" in form.note
+    assert len(nothing_known("y" * 999)["note"]) == 200
 
 
 def test_copies_of_a_condition_are_one_row() -> None:
