@@ -90,6 +90,7 @@ def run(
         "name": name,
         "quick": quick,
         "settings": asdict(settings)
+        | {option: Path(folder).name for option, folder in (folders or {}).items()}
         | {one.__name__.split(".")[-1]: asdict(its) for one, its in zip(more, added, strict=True)},
         "figures": figures,
         "seconds": round(time.perf_counter() - began, 1),

@@ -43,7 +43,14 @@ from .distillation_draw import (
     drawn,
     scores,
 )
-from .distillation_figures import FEW, FEWEST, TWO_PHASE, adherence_of, distillation_figures
+from .distillation_figures import (
+    CLOSE,
+    FEW,
+    FEWEST,
+    TWO_PHASE,
+    adherence_of,
+    distillation_figures,
+)
 from .parts import Part, Result, finish
 
 log = logging.getLogger(__name__)
@@ -66,7 +73,8 @@ class Settings:
     """How many scenes, and at which steps."""
 
     scenes: int = 300  # without hints
-    hinted: int = 200  # with
+    hinted: int = 100  # with
+    more: int = 4  # times as many for the two ways to train that differ least
     steps: tuple[int, ...] = (1, FEWEST, FEW, 8)
     strength: float = 0.8  # of each of three: the best for the teacher in `demo_quality`
     rounds: int = 41  # of a call of the exported UNet
@@ -84,7 +92,14 @@ class Settings:
         return [*few, *(Row(TEACHER, TEACHER_STEPS, nets) for nets in NETS)]
 
     def count(self, row: Row) -> int:
+        """Scenes of a row: the first of all."""
+        return self.all_scenes(row) if row in CLOSE else self.least(row)
+
+    def least(self, row: Row) -> int:
         return self.hinted if row.kinds else self.scenes
+
+    def all_scenes(self, row: Row) -> int:
+        return self.more * self.least(row)
 
 
 QUICK = Settings(scenes=0, hinted=0, rounds=0)
@@ -125,17 +140,18 @@ def parts(settings: Settings) -> dict[str, Part]:
     studio = settings.studio
     code = [*(TRAINING / f"{name}.py" for name in SCORING), JUDGE]
     code += [HERE / f"{name}.py" for name in ("distillation_draw", "demo_hints")]
-    key = f"{_crc(code):08x} {settings.scenes} {settings.hinted} {settings.strength:g}"
+    counts = f"{settings.scenes} {settings.hinted} {settings.more}"
+    key = f"{_crc(code):08x} {counts} {settings.strength:g}"
     every = f"{key} {_crc(_family_files(studio)):08x}"
     made = {"checked": Part(partial(_checked, studio), every)}
-    for nets, count in ((PLAIN, settings.scenes), (FULL, settings.hinted)):
-        for at in range(0, count, BLOCK):
-            make = partial(_renders, Row(TEACHER, TEACHER_STEPS, nets), count, at)
-            made[f"renders_{nets}_{at}"] = Part(make, key)
+    for nets in (PLAIN, FULL):
+        row = Row(TEACHER, TEACHER_STEPS, nets)
+        for at in range(0, settings.all_scenes(row), BLOCK):
+            made[f"renders_{nets}_{at}"] = Part(partial(_renders, row, settings, at), key)
     for row in _there(settings):
         own = f"{key} {_crc(studio.files(row)):08x}"
         for at in range(0, settings.count(row), BLOCK):
-            make = partial(_drawn, studio, row, settings.count(row), at)
+            make = partial(_drawn, studio, row, settings, at)
             made[f"{row.name}_at_{at}"] = Part(make, own)
     if (int8 := _int8(settings)) is not None:
         made |= _int8_parts(int8, settings, f"{key} {_crc(sorted(EXPORT)):08x}")
@@ -148,8 +164,8 @@ def _int8_parts(int8: ModuleType, settings: Settings, key: str) -> dict[str, Par
     own = {row: f"{key} {_crc(studio.files(row)):08x}" for row in rows}
     made = {"checked_int8": Part(partial(_checked_int8, int8, studio), own[rows[0]])}
     for row in rows:
-        for at in range(0, settings.count(row), BLOCK):
-            make = partial(_int8_drawn, int8, studio, row, settings.count(row), at)
+        for at in range(0, settings.least(row), BLOCK):
+            make = partial(_int8_drawn, int8, studio, row, settings, at)
             made[f"int8_{row.name}_at_{at}"] = Part(make, own[row])
     if settings.rounds:
         cost = partial(int8.int8_cost, studio, settings.rounds)
@@ -214,19 +230,22 @@ def _crc(paths: list[Path]) -> int:
     return found
 
 
-def _block(row: Row, count: int, at: int) -> Hinted:
+def _block(row: Row, settings: Settings, at: int, count: int) -> Hinted:
+    """Scenes from `at` of the first `count` of all."""
     seed = HINTED_SEED if row.kinds else SEED
-    return case_of(row, count, seed, slice(at, min(at + BLOCK, count)))
+    return case_of(row, settings.all_scenes(row), seed, slice(at, min(at + BLOCK, count)))
 
 
-def _renders(row: Row, count: int, at: int, _: Mapping[str, Result]) -> Result:
+def _renders(row: Row, settings: Settings, at: int, _: Mapping[str, Result]) -> Result:
     """What true pictures score."""
-    case = _block(row, count, at)
+    case = _block(row, settings, at, settings.all_scenes(row))
     return scores(open_judge(), row, case, case.truth.picture)
 
 
-def _drawn(studio: Studio, row: Row, count: int, at: int, _: Mapping[str, Result]) -> Result:
-    case = _block(row, count, at)
+def _drawn(
+    studio: Studio, row: Row, settings: Settings, at: int, _: Mapping[str, Result]
+) -> Result:
+    case = _block(row, settings, at, settings.count(row))
     return scores(open_judge(), row, case, drawn(studio, row, case, 1000 + at))
 
 
@@ -255,9 +274,15 @@ def _checked_int8(int8: ModuleType, studio: Studio, _: Mapping[str, Result]) -> 
 
 
 def _int8_drawn(
-    int8: ModuleType, studio: Studio, row: Row, count: int, at: int, _: Mapping[str, Result]
+    int8: ModuleType,
+    studio: Studio,
+    row: Row,
+    settings: Settings,
+    at: int,
+    _: Mapping[str, Result],
 ) -> Result:
-    return int8.int8_drawn(studio, row, _block(row, count, at), 1000 + at)
+    case = _block(row, settings, at, settings.least(row))
+    return int8.int8_drawn(studio, row, case, 1000 + at)
 
 
 def _blocks(results: Mapping[str, Result], start: str) -> list[Result]:

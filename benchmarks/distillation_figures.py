@@ -10,7 +10,8 @@ from .distillation_draw import COMPACT, FULL, KINDS, PLAIN, TEACHER, TEACHER_STE
 from .statistics import Floats, ends, resamples
 
 FEW, FEWEST = 4, 2  # steps that goals are set for
-TWO_PHASE = "two_phase"
+TWO_PHASE, DIRECT = "two_phase", "direct"
+CLOSE = {Row(side, FEW, nets) for side in (TWO_PHASE, DIRECT) for nets in (PLAIN, FULL)}
 Figures = dict[str, float]
 
 
@@ -40,10 +41,20 @@ def _mean(values: Iterable[float], weights: Floats) -> Floats:
 def distillation_figures(found: Mapping[Row, Scores], renders: Mapping[str, Scores]) -> Figures:
     """All that can be said of the rows that are there.
 
+    Each is compared on as many scenes as all of them have; the `CLOSE` ones with each other on all
+    of theirs.
+
     Args:
         renders: what true pictures score, without and with hints (`PLAIN`, `FULL`).
     """
-    spread = {row: _spread(scores, renders) for row, scores in found.items()}
+    counts = {
+        nets: min(len(scores["things"]) for row, scores in found.items() if row.nets == nets)
+        for nets in {row.nets for row in found}
+    }
+    spread = {
+        row: _spread(first(scores, counts[row.nets]), renders) for row, scores in found.items()
+    }
+    close = {row: _spread(scores, renders) for row, scores in found.items() if row in CLOSE}
     figures: Figures = {}
     for row, values in spread.items():
         figures |= with_ends(f"adherence_{row.name}", values)
@@ -52,7 +63,7 @@ def distillation_figures(found: Mapping[Row, Scores], renders: Mapping[str, Scor
         figures |= {
             f"judge_{kind}": float(np.nanmean(scores[kind])) for kind in KINDS & scores.keys()
         }
-    figures |= _ratios(spread) | _gains(spread)
+    figures |= _ratios(spread) | _gains(spread, close)
     compact, full = (Row(TWO_PHASE, FEW, nets) for nets in (COMPACT, FULL))
     if compact in spread and full in spread:
         figures |= with_ends("compact_control_ratio", ratio(spread[compact], spread[full]))
@@ -62,8 +73,14 @@ def distillation_figures(found: Mapping[Row, Scores], renders: Mapping[str, Scor
 def _spread(scores: Scores, renders: Mapping[str, Scores]) -> Floats:
     """The figure, then the same of every resample of scenes."""
     hinted = any(kind in scores for kind in KINDS)
-    weights = resamples(len(scores["things"]))
-    return adherence_of(scores, renders[FULL if hinted else PLAIN], weights)
+    count = len(scores["things"])
+    true = first(renders[FULL if hinted else PLAIN], count)
+    return adherence_of(scores, true, resamples(count))
+
+
+def first(scores: Scores, count: int) -> Scores:
+    """Of so many scenes."""
+    return {name: values[:count] for name, values in scores.items()}
 
 
 def _ratios(spread: Mapping[Row, Floats]) -> Figures:
@@ -77,13 +94,16 @@ def _ratios(spread: Mapping[Row, Floats]) -> Figures:
     return figures
 
 
-def _gains(spread: Mapping[Row, Floats]) -> Figures:
+def _gains(spread: Mapping[Row, Floats], close: Mapping[Row, Floats]) -> Figures:
     """What the recipe has over each other way, at four steps."""
-    own = _both(spread, lambda nets: Row(TWO_PHASE, FEW, nets))
     figures: Figures = {}
-    for name, side in (("two_phase", "direct"), ("larger_teacher", "self_taught"),
-                       ("over_fewer_steps", TEACHER)):  # fmt: skip
-        other = _both(spread, lambda nets, side=side: Row(side, FEW, nets))
+    for name, side, rows in (
+        ("two_phase", DIRECT, close),
+        ("larger_teacher", "self_taught", spread),
+        ("over_fewer_steps", TEACHER, spread),
+    ):
+        own = _both(rows, lambda nets: Row(TWO_PHASE, FEW, nets))
+        other = _both(rows, lambda nets, side=side: Row(side, FEW, nets))
         figures |= _compared(f"{name}_gain", own, other, lambda a, b: a - b)
     return figures
 

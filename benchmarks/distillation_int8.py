@@ -28,7 +28,15 @@ from ..training.generate import Family
 from ..training.unet import CONTEXT, LATENT_SIDE
 from .demo_hints import Hinted
 from .distillation_draw import COMPACT, PLAIN, Row, Scores, Studio, drawn, scores
-from .distillation_figures import FEW, TWO_PHASE, Figures, adherence_of, ratio, with_ends
+from .distillation_figures import (
+    FEW,
+    TWO_PHASE,
+    Figures,
+    adherence_of,
+    first,
+    ratio,
+    with_ends,
+)
 from .parts import Result
 from .statistics import resamples
 
@@ -84,8 +92,9 @@ def int8_figures(blocks: Mapping[str, list[Result]], renders: Mapping[str, Score
     ratios: dict[str, float] = {}
     for nets, parts in blocks.items():
         ours, theirs = (_joined(part[side] for part in parts) for side in ("scores", "fp32"))
-        weights = resamples(len(ours["things"]))
-        sides = [adherence_of(side, renders[nets], weights) for side in (ours, theirs)]
+        count = len(ours["things"])
+        true, weights = first(renders[nets], count), resamples(count)
+        sides = [adherence_of(side, true, weights) for side in (ours, theirs)]
         values = ratio(*sides)
         figures |= with_ends(f"int8_adherence_ratio_{nets}", values)
         ratios[nets] = float(values[0])

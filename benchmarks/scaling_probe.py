@@ -90,5 +90,5 @@ def _estimating(studio: Studio, one: Set) -> float:
         mock.patch.object(estimator, "rows_of_others", timed(estimator.rows_of_others)),
         mock.patch.object(estimator, "write_all", timed(estimator.write_all)),
     ):
-        studio.draw(one, None, FEW, one.number)
+        studio.draw(one, None, MANY, one.number)
     return total

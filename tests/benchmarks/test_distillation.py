@@ -10,7 +10,11 @@ import pytest
 import torch
 from comfyui_tandem.benchmarks import distillation
 from comfyui_tandem.benchmarks.distillation_draw import COMPACT, FULL, KINDS, NETS, PLAIN, Row
-from comfyui_tandem.benchmarks.distillation_figures import adherence_of, distillation_figures
+from comfyui_tandem.benchmarks.distillation_figures import (
+    adherence_of,
+    distillation_figures,
+    first,
+)
 from comfyui_tandem.benchmarks.statistics import RESAMPLES, interval, mean, resamples
 from comfyui_tandem.engine.sampling.family_files import CONTROL_NETS, control_file
 from comfyui_tandem.engine.sampling.unet_layout import control_to_ldm
@@ -80,6 +84,19 @@ def test_ratios_are_the_lower_of_without_and_with_hints() -> None:
     assert figures["judge_told_k0"] == 1.0 and figures["judge_pose"] == 0.5
 
 
+def test_close_rows_are_compared_on_all_their_scenes_and_with_others_on_as_many_as_those() -> None:
+    half, more = drawn(0.5, hinted=False), drawn(0.75, hinted=False)
+    rows = {
+        Row(TEACHER, 20, PLAIN): first(half, SCENES // 2),
+        Row(TWO_PHASE, 4, PLAIN): half,
+        Row("direct", 4, PLAIN): more,
+    }
+    figures = distillation_figures(rows, {PLAIN: drawn(1, False)})
+    assert figures["adherence_ratio_4step_k0"] == 1.0  # the first half: all right in both
+    assert figures["adherence_two_phase_4_k0"] == 1.0
+    assert figures["two_phase_gain_k0"] == pytest.approx(-0.25, abs=0.02)
+
+
 @pytest.fixture(scope="module")
 def whole_family(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The shipped family with every further member pruned from it, not trained; the trainer's."""
@@ -105,7 +122,7 @@ def test_every_row_is_drawn_and_a_second_run_draws_none(
     torch.manual_seed(0)
     folder, trained = whole_family
     settings = distillation.Settings(
-        scenes=3, hinted=2, steps=(4,), rounds=1, folder=str(folder), trained=str(trained)
+        scenes=3, hinted=2, more=2, steps=(4,), rounds=1, folder=str(folder), trained=str(trained)
     )
     figures = distillation.measure(settings, tmp_path)
     rows = {f"{side}_4_{nets}" for side in distillation.SIDES for nets in NETS}
