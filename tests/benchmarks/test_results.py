@@ -1,4 +1,4 @@
-"""The committed full runs of benchmarks reach their goals but those told of, and are of this code."""
+"""The committed full runs of benchmarks reach their goals, or say not, and are of this code."""
 
 from __future__ import annotations
 
