@@ -13,7 +13,8 @@ from comfyui_tandem.training import long_run
 from comfyui_tandem.training.averages import save, start_average
 from comfyui_tandem.training.long_run import Fixed, LongRun
 from comfyui_tandem.training.run import Setting, load_metadata
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Linear
 
 CPU = torch.device("cpu")
 
@@ -29,12 +30,12 @@ def a_run(folder: Path, **more: Any) -> LongRun:
     return LongRun(Setting(folder, 0.0, CPU), "own", **(options | more))
 
 
-def learn(run: LongRun, layer: nn.Linear, *losses: Tensor) -> None:
+def learn(run: LongRun, layer: Linear, *losses: Tensor) -> None:
     run.learn(torch.optim.SGD(layer.parameters(), lr=1.0), [*layer.parameters()], losses)
 
 
 def test_a_step_learns_from_all_its_batches(tmp_path: Path) -> None:
-    run, layer = a_run(tmp_path, accumulate=2), nn.Linear(1, 1, bias=False)
+    run, layer = a_run(tmp_path, accumulate=2), Linear(1, 1, bias=False)
     before = layer.weight.detach().clone()
     learn(run, layer, layer.weight.sum() * 0.2, layer.weight.sum() * 0.6)
     torch.testing.assert_close(layer.weight.detach(), before - 0.1 / 4 * 0.4)  # the first of four
@@ -42,7 +43,7 @@ def test_a_step_learns_from_all_its_batches(tmp_path: Path) -> None:
 
 
 def test_every_call_warms_up(tmp_path: Path) -> None:
-    run, layer = a_run(tmp_path), nn.Linear(1, 1)
+    run, layer = a_run(tmp_path), Linear(1, 1)
     average = start_average(run, layer, 0.9, young=True)
     rates = [run.learning_rate() for _ in run.steps()]
     assert rates == pytest.approx([0.025, 0.05, 0.075] + [0.1] * 7)
@@ -55,7 +56,7 @@ def test_every_call_warms_up(tmp_path: Path) -> None:
 
 
 def test_steps_are_kept_whatever_a_step_learns_from(tmp_path: Path) -> None:
-    run, layer = a_run(tmp_path), nn.Linear(1, 1)
+    run, layer = a_run(tmp_path), Linear(1, 1)
     average = start_average(run, layer, 0.9, young=True)
     for _ in run.steps():
         learn(run, layer, layer.weight.sum())
@@ -70,7 +71,7 @@ def test_another_teacher_or_guidance_is_refused(tmp_path: Path) -> None:
     def of(teacher: str) -> tuple[Fixed, ...]:
         return (Fixed("teacher", teacher, "--model"), Fixed("guidance", "7.5", "--guidance"))
 
-    run, layer = a_run(tmp_path, fixed=of("a")), nn.Linear(1, 1)
+    run, layer = a_run(tmp_path, fixed=of("a")), Linear(1, 1)
     save(run, layer, start_average(run, layer, 0.9, young=True))
     assert load_metadata(tmp_path / "own.safetensors").items() >= {
         "teacher": "a", "guidance": "7.5", "steps": "0",
@@ -86,7 +87,7 @@ def test_another_teacher_or_guidance_is_refused(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_before_it_is_learnt(
     tmp_path: Path, precision: str, value: float
 ) -> None:
-    run, layer = a_run(tmp_path, accumulate=2, precision=precision), nn.Linear(1, 1)
+    run, layer = a_run(tmp_path, accumulate=2, precision=precision), Linear(1, 1)
     before = [parameter.detach().clone() for parameter in layer.parameters()]
     with pytest.raises(BadInput, match=f"loss at step 0 is {value}: go on with a smaller --rate"):
         learn(run, layer, layer.weight.sum(), layer.weight.sum() + value)
@@ -107,7 +108,7 @@ class Overflow(torch.autograd.Function):
 
 
 def test_gradients_that_overflow_are_left_out_in_fp16_and_stop_fp32(tmp_path: Path) -> None:
-    layer = nn.Linear(1, 1)
+    layer = Linear(1, 1)
     before = layer.weight.detach().clone()
     run = a_run(tmp_path, precision="fp16")
     scale = run.scaler.get_scale()
