@@ -70,7 +70,7 @@ CHECKED_ROWS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """How many scenes, and at which steps."""
+    """How many scenes, and at which steps: whole blocks, a scene's noise goes with its block."""
 
     scenes: int = 300  # without hints
     hinted: int = 100  # with

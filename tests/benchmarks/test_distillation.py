@@ -122,7 +122,7 @@ def test_every_row_is_drawn_and_a_second_run_draws_none(
     torch.manual_seed(0)
     folder, trained = whole_family
     settings = distillation.Settings(
-        scenes=3, hinted=2, more=2, steps=(4,), rounds=1, folder=str(folder), trained=str(trained)
+        scenes=3, hinted=2, more=1, steps=(4,), rounds=1, folder=str(folder), trained=str(trained)
     )
     figures = distillation.measure(settings, tmp_path)
     rows = {f"{side}_4_{nets}" for side in distillation.SIDES for nets in NETS}

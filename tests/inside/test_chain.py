@@ -27,10 +27,11 @@ def parts() -> tuple[Any, Any, Any]:
 @pytest.fixture(scope="session")
 def nets() -> list[Any]:
     import comfy.controlnet
+    from comfyui_tandem.engine.sampling.family_files import CONTROL_NETS, control_file
     from comfyui_tandem.nodes.model_folders import FAMILY
 
-    paths = sorted((FAMILY / "controlnet").glob("*.safetensors"))
-    return [comfy.controlnet.load_controlnet(str(path)) for path in (paths[0], paths[-1])]
+    paths = [FAMILY / CONTROL_NETS / control_file(kind) for kind in ("depth", "edge")]
+    return [comfy.controlnet.load_controlnet(str(path)) for path in paths]
 
 
 @cache
