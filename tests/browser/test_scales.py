@@ -21,6 +21,10 @@ TELL = """([node, form]) => app.api.dispatchCustomEvent("executed", {
 })"""
 ITS_OWN = """(id) => app.graph.getNodeById(Number(id)).widgets
   .find((one) => one.name === "tandem_scales").element"""
+SEEDED = """(seed) => {
+  for (const node of app.graph._nodes)
+    for (const widget of node.widgets ?? []) if (widget.name === "seed") widget.value = seed;
+}"""
 PUT_INTO_SUBGRAPH = """(id) => {
   const node = app.graph.getNodeById(Number(id));
   const { subgraph, node: outer } = app.graph.convertToSubgraph(new Set([node]));
@@ -86,6 +90,8 @@ def test_a_run_shows_what_became_of_each_condition_and_so_does_a_reload(
     renderer: Editor, newcomer: Session, request: pytest.FixtureRequest
 ) -> None:
     renderer.load(workflow("measured_scales"))
+    seed = 7 + ["litegraph", "vue"].index(request.node.callspec.id)  # what is cached tells nothing
+    renderer.page.evaluate(SEEDED, seed)
     ended = renderer.run()
     assert ended["kind"] == "execution_success", ended
     entry = newcomer.api.history(ended["prompt_id"])
@@ -131,14 +137,7 @@ def test_rows_are_readable_text(renderer: Editor, request: pytest.FixtureRequest
 PARTS = ("strength", "own", "carried")
 
 
-def test_another_tab_and_new_nodes_draw_it_again(renderer: Editor) -> None:
-    tell(renderer, form())
-    renderer.command("Comfy.NewBlankWorkflow")
-    renderer.page.wait_for_function("() => !app.graph.getNodeById(22)")
-    expect(renderer.page.locator(".tandem-scale")).to_have_count(0)
-    renderer.page.locator(".workflow-label").nth(-2).click()
-    renderer.page.wait_for_function("() => app.graph.getNodeById(22)")
-    expect(strip_of(renderer, REPORT).locator(".tandem-scale")).to_have_count(2)
+def test_new_nodes_draw_it_again(renderer: Editor) -> None:
     renderer.load(fresh())  # all nodes are new ones, as after undo
     tell(renderer, form([ROW] * 3))
     expect(strip_of(renderer, REPORT).locator(".tandem-scale")).to_have_count(3)
