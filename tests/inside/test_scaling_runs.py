@@ -38,14 +38,15 @@ def picture() -> Any:
     return torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
 
 
-def test_over_a_picture_the_first_step_that_is_sampled_is_measured() -> None:
+def test_over_a_picture_the_first_steps_that_are_sampled_are_measured() -> None:
+    """Half of a run has short steps: the second decides."""
     hints = [*redundant()[:3], asked(net(2), 2, end=0.3)]
     sides = applied(hints)
     with calls(net(0), net(2)) as counts:
         rows = reported(sides, sampled(sides, {"samples": picture()}, denoise=0.5))
-    assert [count["net"] for count in counts] == [STEPS + 1, 0]
+    assert [count["net"] for count in counts] == [STEPS + 2, 0]
     assert [row["scale"] for row in rows] == pytest.approx([1.6, 0.8, 0.0, 1.0])
-    assert [row["calls"] for row in rows] == [STEPS, STEPS, 1, 0]
+    assert [row["calls"] for row in rows] == [STEPS, STEPS, 2, 0]
     assert rows[3]["reason"] == "did not act", "it ends before the sampler begins"
 
 
