@@ -1,4 +1,4 @@
-"""A compact model distilled in two phases draws in four steps what its teacher draws in twenty.
+"""How near a compact model, distilled in two phases, comes in few steps to its teacher in twenty.
 
 EdgeFusion's recipe (arXiv 2404.11925) on the demo family: feature distillation, then latent
 consistency, the larger teacher in both; against latent consistency alone (`direct`), a teacher

@@ -1,4 +1,4 @@
-"""Scales that are measured on the first steps beat fixed ones, and redundant nets are not called.
+"""Scales that are measured on the first steps against fixed ones, and calls that they save.
 
 Sets of conditions on held-out scenes: complementary, redundant, conflicting, with an empty one,
 a noisy one, one of another photo. Pictures are drawn by ComfyUI's sampler and scored against what

@@ -64,10 +64,10 @@ async function lastOutputs(workflow) {
   const answer = await api.fetchApi(`/history?max_items=${RUNS}`);
   if (!answer.ok) return {};
   const runs = Object.values(await answer.json()); // oldest first
-  const last = runs.findLast(
+  const own = runs.filter(
     ({ prompt }) => workflow && prompt?.[3]?.extra_pnginfo?.workflow?.id === workflow,
   );
-  return last?.outputs ?? {};
+  return Object.assign({}, ...own.map(({ outputs }) => outputs)); // a cached node tells nothing
 }
 
 function outputOf(node) {

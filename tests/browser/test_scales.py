@@ -25,6 +25,10 @@ SEEDED = """(seed) => {
   for (const node of app.graph._nodes)
     for (const widget of node.widgets ?? []) if (widget.name === "seed") widget.value = seed;
 }"""
+SEEDED_SAMPLER = """(seed) => {
+  const [node] = app.graph._nodes.filter((one) => one.comfyClass === "KSampler");
+  node.widgets.find((widget) => widget.name === "seed").value = seed;
+}"""
 PUT_INTO_SUBGRAPH = """(id) => {
   const node = app.graph.getNodeById(Number(id));
   const { subgraph, node: outer } = app.graph.convertToSubgraph(new Set([node]));
@@ -102,6 +106,12 @@ def test_a_run_shows_what_became_of_each_condition_and_so_does_a_reload(
     assert [row["pruned"] for row in found[REPORT]].count(True) == 1
     for node, rows in found.items():
         check_shown(strip_of(renderer, node), rows)
+    renderer.page.evaluate(SEEDED_SAMPLER, seed + 100)
+    again = renderer.run()
+    assert again["kind"] == "execution_success", again
+    entry = newcomer.api.history(again["prompt_id"])
+    assert entry is not None and ESTIMATE not in entry["outputs"], "it is cached"
+    found[REPORT] = entry["outputs"][REPORT]["tandem_scales"][0]["rows"]
     renderer.picture_of_graph(SEEN / f"scales_{request.node.callspec.id}.png", scale=1)
     renderer.page.reload()
     renderer.page.wait_for_function(READY)
