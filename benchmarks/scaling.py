@@ -19,7 +19,8 @@ import torch
 
 from ..training.files import JUDGE, SHIPPED, full_files, open_judge
 from .parts import Part, Result, finish
-from .scaling_draw import Studio, judged
+from .scaling_batches import draw_given
+from .scaling_draw import Studio, judged, told
 from .scaling_figures import (
     arm_figures,
     check_figures,
@@ -31,12 +32,13 @@ from .scaling_figures import (
 )
 from .scaling_probe import cost, pushes_of_steps, rank_correlation, times
 from .scaling_search import best_fixed, searched
-from .scaling_sets import ARMS, ESTIMATED, Block, Set, block_of_sets
+from .scaling_sets import ARMS, ESTIMATED, Block, block_of_sets
 
 # Scenes reported on; those on which fixed scales are chosen; those of every run.
 SEED, TUNING_SEED, CHECKED_SEED = 3_000_017, 3_000_018, 3_000_019
 CHECKED, CHECKED_DRAWN, CHECKED_STEPS = 30, 6, 8  # sets that every run decides on, and draws
 BLOCK = 12  # sets a part: two of each family
+GIVEN_BLOCK = 120  # of those drawn at given strengths: many ask the same, and share batches
 FIXED = "fixed"
 ENGINE = Path(__file__).resolve().parents[1] / "engine"
 HERE = Path(__file__).parent
@@ -106,14 +108,17 @@ def parts(settings: Settings) -> dict[str, Part]:
     key = f"{_crc([*full_files(settings.files), *sorted(code)]):08x} {settings.steps}"
     studio = partial(_studio, settings.files)
     made = {"checked": Part(partial(_checked, studio), key)}
-    arms = (*ARMS, FIXED, ESTIMATED)
     for at in range(0, settings.sets, BLOCK):
         block = partial(_block, settings.sets, at)
         made[f"truth_{at}"] = Part(partial(_truth, block), key)
-        for arm in arms:
+        estimated = partial(_estimated, studio, block, settings.steps)
+        made[f"{ESTIMATED}_{at}"] = Part(estimated, key)
+    for at in range(0, settings.sets, GIVEN_BLOCK):
+        block = partial(_block, settings.sets, at, GIVEN_BLOCK)
+        for arm in (*ARMS, FIXED):
             needs = (FIXED,) if arm == FIXED else ()
-            drawn = partial(_drawn, studio, block, arm, settings.steps)
-            made[f"{arm}_{at}"] = Part(drawn, key, needs)
+            given = partial(_given, studio, block, arm, settings.steps)
+            made[f"{arm}_{at}"] = Part(given, key, needs)
     truths = tuple(name for name in made if name.startswith("truth_"))
     if settings.sets:
         tuned = partial(block_of_sets, settings.tuned, TUNING_SEED, slice(None))
@@ -141,8 +146,8 @@ def _studio(folder: Path) -> Studio:
     return Studio(folder)
 
 
-def _block(count: int, at: int) -> Block:
-    return block_of_sets(count, SEED, slice(at, min(at + BLOCK, count)))
+def _block(count: int, at: int, size: int = BLOCK) -> Block:
+    return block_of_sets(count, SEED, slice(at, min(at + size, count)))
 
 
 def _checked(studio: Callable[[], Studio], _: Mapping[str, Result]) -> Result:
@@ -171,7 +176,15 @@ def _truth(block: Callable[[], Block], _: Mapping[str, Result]) -> Result:
     return {"scores": judged(open_judge(), found, found.truth.picture)}
 
 
-def _drawn(
+def _estimated(
+    studio: Callable[[], Studio], block: Callable[[], Block], steps: int, _: Mapping[str, Result]
+) -> Result:
+    found = block()
+    drawn = [studio().draw(one, None, steps, one.number) for one in found.sets]
+    return {"sets": told(open_judge(), found, drawn)}
+
+
+def _given(
     studio: Callable[[], Studio],
     block: Callable[[], Block],
     arm: str,
@@ -179,27 +192,14 @@ def _drawn(
     done: Mapping[str, Result],
 ) -> Result:
     found = block()
-    strengths = partial(_strengths, arm, done)
-    drawn = [studio().draw(one, strengths(one), steps, one.number) for one in found.sets]
-    scores = judged(open_judge(), found, torch.cat([one.picture for one in drawn]))
-    rows = [
-        {
-            "family": one.family,
-            "judged": list(one.judged),
-            "good": [asked.good for asked in one.asked],
-            "scales": [row.scale.scale for row in made.rows],
-            "calls": sum(row.calls or 0 for row in made.rows),
-            "scores": score,
-        }
-        for one, made, score in zip(found.sets, drawn, scores, strict=True)
+    strengths = [
+        [done[FIXED][asked.net] for asked in one.asked]
+        if arm == FIXED
+        else ARMS[arm](len(one.asked))
+        for one in found.sets
     ]
-    return {"sets": rows}
-
-
-def _strengths(arm: str, done: Mapping[str, Result], one: Set) -> list[float] | None:
-    if arm == FIXED:
-        return [done[FIXED][asked.net] for asked in one.asked]
-    return ARMS[arm](len(one.asked)) if arm in ARMS else None
+    drawn = draw_given(studio(), found.sets, strengths, steps)
+    return {"sets": told(open_judge(), found, drawn)}
 
 
 def _fixed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +34,15 @@ from ..training.measures import hint_scores, mean_iou
 from .scaling_sets import ARMS, PROMPT, Block, Set, row_of
 
 __all__ = ["KEPT"]
-CFG, SAMPLER, SCHEDULER, LATENT = 4.5, "dpmpp_2m", "normal", 16
+CFG, SAMPLER, SCHEDULER = 4.5, "dpmpp_2m", "normal"
+SHAPE = (1, 4, 16, 16)  # of a latent
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture [1, 3, 128, 128] in 0..1, what became of its conditions, and the sampler's time."""
+    """A picture [1, 3, 128, 128] in 0..1, what became of its conditions, and its share of the
+    sampler's time.
+    """
 
     picture: Tensor
     rows: tuple[Row, ...]
@@ -58,49 +61,82 @@ class Studio:
 
     def draw(self, one: Set, strengths: Sequence[float] | None, steps: int, seed: int) -> Drawn:
         """With these strengths, or, None, with scales estimated up to 1."""
-        hints = self._hints(one, strengths or ARMS["ones"](len(one.asked)))
-        sides = [self._encoded(" ".join(one.told.words)), self.negative]
-        if strengths is None:
-            (positive, negative), ledger = apply_estimated(sides, hints, Settings())
-            used = ledger.asked
-        else:
-            (positive, negative), asked = apply_as_asked(sides, hints)
-            used = asked.rows
-        start = torch.zeros(1, 4, LATENT, LATENT)
-        with _links_of_run() as links:
-            began = time.perf_counter()
-            latent = comfy.sample.sample(
-                self.model, comfy.sample.prepare_noise(start, seed), steps, CFG, SAMPLER,
-                SCHEDULER, positive, negative, start, disable_pbar=True, seed=seed,
-            )  # fmt: skip
-            seconds = time.perf_counter() - began
-        found = used if strengths else (row.scale for row in rows_of_run(positive, latent))
-        calls = iter(link.calls for link in links)  # those left out before the run have none
-        rows = tuple(
-            Row(scale, next(calls) if asked.scale else None)
-            for scale, asked in zip(found, used, strict=True)
-        )
-        return Drawn(self.vae.decode(latent).movedim(-1, 1), rows, seconds)
+        if strengths is not None:
+            [drawn] = self.draw_alike([one], strengths, steps, [seed])
+            return drawn
+        hints = _hints([one], ARMS["ones"](len(one.asked)), self.nets)
+        sides, ledger = apply_estimated(self._sides([one]), hints, Settings())
+        latent, links, seconds = self._sampled(sides, steps, [seed])
+        found = [row.scale for row in rows_of_run(sides[0], latent)]
+        return Drawn(self._picture(latent), _rows(found, ledger.asked, links), seconds)
+
+    def draw_alike(
+        self, sets: Sequence[Set], strengths: Sequence[float], steps: int, seeds: Sequence[int]
+    ) -> list[Drawn]:
+        """In one batch, sets whose conditions ask the same nets in the same order."""
+        hints = _hints(sets, strengths, self.nets)
+        sides, asked = apply_as_asked(self._sides(sets), hints)
+        latent, links, seconds = self._sampled(sides, steps, seeds)
+        rows = _rows(asked.rows, asked.rows, links)
+        pictures = self._picture(latent).split(1)
+        return [Drawn(picture, rows, seconds / len(sets)) for picture in pictures]
 
     def estimate(self, one: Set, seed: int, settings: Settings | None = None) -> tuple[Scale, ...]:
         """By one step alone."""
-        sides = [self._encoded(" ".join(one.told.words)), self.negative]
-        start = torch.zeros(1, 4, LATENT, LATENT)
-        hints = self._hints(one, ARMS["ones"](len(one.asked)))
+        sides, start = self._sides([one]), torch.zeros(SHAPE)
+        hints = _hints([one], ARMS["ones"](len(one.asked)), self.nets)
         found = scales_by_few_steps(self.model, sides, hints, start, seed, settings or Settings())
         return found.rows
+
+    def _sampled(
+        self, sides: Sequence[Any], steps: int, seeds: Sequence[int]
+    ) -> tuple[Tensor, list[Link], float]:
+        """[B, 4, 16, 16], a seed each; the nets that were asked; seconds."""
+        (positive, negative), start = sides, torch.zeros(SHAPE)
+        each: list[Any] = [comfy.sample.prepare_noise(start, seed) for seed in seeds]
+        noise = torch.cat(each)
+        with _links_of_run() as links:
+            began = time.perf_counter()
+            latent = comfy.sample.sample(
+                self.model, noise, steps, CFG, SAMPLER, SCHEDULER, positive, negative,
+                torch.zeros_like(noise), disable_pbar=True, seed=seeds[0],
+            )  # fmt: skip
+            return latent, links, time.perf_counter() - began
+
+    def _sides(self, sets: Sequence[Set]) -> list[Any]:
+        """What is said of each set in a row of its own, and the negative prompt of all."""
+        said = [self._encoded(" ".join(one.told.words)) for one in sets]
+        words = torch.cat([rows for [[rows, _]] in said])
+        pooled = torch.cat([options["pooled_output"] for [[_, options]] in said])
+        [[_, options]] = said[0]
+        return [[[words, {**options, "pooled_output": pooled}]], self.negative]
+
+    def _picture(self, latent: Tensor) -> Tensor:
+        return self.vae.decode(latent).movedim(-1, 1)
 
     def _encoded(self, text: str) -> Any:
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
 
-    def _hints(self, one: Set, strengths: Sequence[float]) -> list[Hint]:
-        made: list[Hint] = []
-        for asked, strength in zip(one.asked, strengths, strict=True):
-            request = ConditionRequest("ready", resolution=128, strength=strength)
-            photo = (Photo(asked.hint),)
-            condition = Condition(request, photo, self.nets[asked.net])
-            made.append(Hint(condition, (asked.hint,), "local", 0.0))
-        return made
+
+def _hints(sets: Sequence[Set], strengths: Sequence[float], nets: Mapping[str, Any]) -> list[Hint]:
+    """Of each place, the hints of all sets: a picture of the batch each."""
+    made: list[Hint] = []
+    for place, strength in enumerate(strengths):
+        asked = [one.asked[place] for one in sets]
+        [net] = {each.net for each in asked}
+        pictures = tuple(each.hint for each in asked)
+        request = ConditionRequest("ready", resolution=128, strength=strength)
+        condition = Condition(request, tuple(map(Photo, pictures)), nets[net])
+        made.append(Hint(condition, pictures, "local", 0.0))
+    return made
+
+
+def _rows(found: Sequence[Scale], asked: Sequence[Scale], links: Sequence[Link]) -> tuple[Row, ...]:
+    calls = iter(link.calls for link in links)  # those left out before the run have none
+    return tuple(
+        Row(scale, next(calls) if before.scale else None)
+        for scale, before in zip(found, asked, strict=True)
+    )
 
 
 @contextmanager
@@ -116,6 +152,22 @@ def _links_of_run() -> Generator[list[Link]]:
 
     with mock.patch.object(unroll, "unroll", kept):
         yield links
+
+
+def told(judge: Judge, block: Block, drawn: Sequence[Drawn]) -> list[dict[str, Any]]:
+    """Of each set what figures need: its picture's scores, its scales in its own order, calls."""
+    scores = judged(judge, block, torch.cat([one.picture for one in drawn]))
+    return [
+        {
+            "family": one.family,
+            "judged": list(one.judged),
+            "good": [asked.good for asked in one.asked],
+            "scales": [row.scale.scale for row in made.rows],
+            "calls": sum(row.calls or 0 for row in made.rows),
+            "scores": score,
+        }
+        for one, made, score in zip(block.sets, drawn, scores, strict=True)
+    ]
 
 
 def judged(judge: Judge, block: Block, pictures: Tensor) -> list[dict[str, float]]:

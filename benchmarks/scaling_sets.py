@@ -70,14 +70,18 @@ class Block:
     sets: tuple[Set, ...]
     truth: Truth
 
-    def only(self, row: int) -> Block:
-        rows = slice(row, row + 1)
-        one = {item.name: getattr(self.truth, item.name)[rows] for item in fields(self.truth)}
-        return Block(self.sets[rows], Truth(**one))
+    def only(self, *rows: int) -> Block:
+        """Those of these rows."""
+        some = {item.name: getattr(self.truth, item.name)[[*rows]] for item in fields(self.truth)}
+        return Block(tuple(self.sets[row] for row in rows), Truth(**some))
 
 
 def block_of_sets(count: int, seed: int, block: slice) -> Block:
-    """Sets `block` of the first `count` scenes with a figure; families take turns."""
+    """Sets `block` of the first `count` scenes with a figure; families take turns.
+
+    The other scene of a set is the one before it in the block, so where blocks start at a multiple
+    of the families, whose first needs no other, every block has the same sets.
+    """
     scenes = sample_scenes(8 * count, seed)
     rows = ((scenes.shape == FIGURE) & scenes.present).any(1).nonzero()[:, 0][:count]
     told = [caption(scenes, row, seed) for row in rows[block].tolist()]

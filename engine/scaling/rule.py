@@ -22,7 +22,7 @@ FEWEST_JUDGES = 3  # of two that disagree nobody can say which one is wrong
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is too much: chosen by hand on few scenes of the demo family, not on those reported.
+    """What is too much, on the demo family: `benchmarks/scaling_tuning.py`, not on scenes reported.
 
     most_cover: share of a push that stronger ones may supply; above, it is pruned.
     least_push: size of a contribution, as a share of the strongest push; below, it is pruned.
@@ -43,7 +43,7 @@ class Rule:
     opposed: float = -0.3
     together: float = 0.3
     agree: float = 0.15
-    enough: float = 0.25
+    enough: float = 0.35
     alone: float = 0.65
     agreed: float = 0.85
     lowest: float = 0.5

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from comfyui_tandem.benchmarks.scaling_batches import MOST, batches
 from comfyui_tandem.benchmarks.scaling_figures import (
     arm_figures,
+    joined,
     search_figures,
     time_figures,
     total,
@@ -58,6 +60,44 @@ def test_a_part_of_all_sets_is_the_same_sets(block: Any) -> None:
     assert some.only(2).truth.picture.shape == (1, 3, 128, 128)
 
 
+def test_blocks_of_any_number_of_turns_have_the_same_sets(block: Any) -> None:
+    blocks = [block_of_sets(COUNT, 5, slice(at, at + 12)) for at in range(0, COUNT, 12)]
+    for one, other in zip(block.sets, (s for part in blocks for s in part.sets), strict=True):
+        assert (one.number, one.told) == (other.number, other.told)
+        for a, b in zip(one.asked, other.asked, strict=True):
+            assert (a.kind, a.good) == (b.kind, b.good) and np.array_equal(a.hint, b.hint)
+
+
+def test_chosen_rows_of_a_block(block: Any) -> None:
+    some = block.only(5, 2)
+    assert some.sets == (block.sets[5], block.sets[2])
+    for row, at in enumerate((5, 2)):
+        assert some.truth.picture[row].equal(block.truth.picture[at])
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_sets_of_one_batch_ask_the_same_nets_at_the_same_strengths(block: Any, arm: str) -> None:
+    strengths = [ARMS[arm](len(one.asked)) for one in block.sets]
+    found = batches(block.sets, strengths)
+    assert sorted(row for rows in found for row in rows) == list(range(COUNT))
+    asked = [
+        {
+            tuple(sorted(zip((a.net for a in block.sets[row].asked), strengths[row], strict=True)))
+            for row in rows
+        }
+        for rows in found
+    ]
+    assert all(len(each) == 1 for each in asked)
+    assert len({key for each in asked for key in each}) == len(found) < COUNT
+
+
+def test_no_batch_is_larger_than_most(block: Any) -> None:
+    alike = [block.sets[0]] * (2 * MOST + 1)
+    found = batches(alike, [[1.0] * len(block.sets[0].asked)] * len(alike))
+    assert [len(rows) for rows in found] == [MOST * 2 // 3 + 1] * 3
+    assert [row for rows in found for row in rows] == list(range(len(alike)))
+
+
 def drawn(arm: str, family: str, score: float, calls: int, scales: list[float]) -> dict[str, Any]:
     scores = dict.fromkeys(("edge", "depth", "seg", "pose", "prompt", "distance"), score)
     return {
@@ -94,6 +134,20 @@ def test_figures_of_arms() -> None:
     assert found["gain_lower_pct"] < found["gain_vs_best_fixed_pct"]
     assert found["fixed_scale_pose"] == 0.75
     assert found["pruned_pct_redundant_good"] == 50 and found["mean_scale_wrong_good"] == 1
+
+
+def test_arms_in_blocks_of_other_sizes_line_up() -> None:
+    made = results()
+    small = {"truth_0": made.pop("truth_0"), "fixed": made.pop("fixed")}
+    for name, block in made.items():
+        arm, many = name.removesuffix("_0"), 20 * block["sets"]
+        size = 12 if arm == "estimated" else 60  # by name estimated_108 stands before estimated_12
+        for at in range(0, len(many), size):
+            small[f"{arm}_{at}"] = {"sets": many[at : at + size]}
+    assert len(joined(small, "estimated_")) == len(joined(small, "ones_")) == 120
+    found, expected = arm_figures(small), arm_figures(results())
+    near = {name: value for name, value in expected.items() if "lower" not in name}  # of more sets
+    assert {name: found[name] for name in near} == pytest.approx(near)
 
 
 def test_figures_of_the_search() -> None:

@@ -127,7 +127,7 @@ def test_who_agrees_with_nobody_is_doubted_where_the_others_agree() -> None:
     assert [one.scale for one in three] == [1, 1, 1]
     assert lonely.scale == RULE.doubted and lonely.agreement == pytest.approx(0)
     assert lonely.reason == "agrees 0.00 as much as the best"
-    near = scales(rows((5.0, 3, 0, 0), (5.0, 0, 4, 0), (1.0, 0, 0, 3.0)))
+    near = scales(rows((5.0, 3, 0, 0), (5.0, 0, 4, 0), (1.0, 0, 0, 2.8)))
     assert [one.reason for one in near] == [None] * 3  # two alike do not make the third look alone
     strangers = scales(rows((9.0, 0.5, 0, 0), (0.5, 9, 0, 0), (0.0, 0, 9, 0)))
     assert [one.agreement for one in strangers] == [None] * 3  # no two agree enough to judge
