@@ -60,7 +60,7 @@ SCORING = ("captions", "consistency", "diffusion", "figure", "generate", "hints"
 EXPORT = [*(HERE.parent / "engine" / "export").glob("*.py"), HERE / "distillation_int8.py"]
 BLOCK = 50  # scenes a part
 CHECKED = {PLAIN: 8, FULL: 4, COMPACT: 4}  # scenes whose pictures every run scores
-CHECKED_SEED = SEED + 10
+CHECKED_SEED, DRAW_SEED = SEED + 10, 100  # the latter is added for each further draw of scenes
 CHECKED_ROWS = (
     Row(TEACHER, FEW, PLAIN),
     *(Row(TWO_PHASE, steps, PLAIN) for steps in (FEWEST, FEW)),
@@ -75,6 +75,7 @@ class Settings:
     scenes: int = 300  # without hints
     hinted: int = 100  # with
     more: int = 4  # times as many for the two ways to train that differ least
+    draws: int = 4  # as many of other seeds too, for those two without hints: no hint helps there
     steps: tuple[int, ...] = (1, FEWEST, FEW, 8)
     strength: float = 0.8  # of each of three: the best for the teacher in `demo_quality`
     rounds: int = 41  # of a call of the exported UNet
@@ -93,12 +94,15 @@ class Settings:
 
     def count(self, row: Row) -> int:
         """Scenes of a row: the first of all."""
-        return self.all_scenes(row) if row in CLOSE else self.least(row)
+        if row not in CLOSE:
+            return self.least(row)
+        return self.all_scenes(row) * (1 if row.kinds else self.draws)
 
     def least(self, row: Row) -> int:
         return self.hinted if row.kinds else self.scenes
 
     def all_scenes(self, row: Row) -> int:
+        """Of one seed."""
         return self.more * self.least(row)
 
 
@@ -232,8 +236,10 @@ def _crc(paths: list[Path]) -> int:
 
 def _block(row: Row, settings: Settings, at: int, count: int) -> Hinted:
     """Scenes from `at` of the first `count` of all."""
-    seed = HINTED_SEED if row.kinds else SEED
-    return case_of(row, settings.all_scenes(row), seed, slice(at, min(at + BLOCK, count)))
+    scenes = settings.all_scenes(row)
+    draw, first = divmod(at, scenes)
+    seed = (HINTED_SEED if row.kinds else SEED) + DRAW_SEED * draw
+    return case_of(row, scenes, seed, slice(first, min(first + BLOCK, count - draw * scenes)))
 
 
 def _renders(row: Row, settings: Settings, at: int, _: Mapping[str, Result]) -> Result:

@@ -21,16 +21,9 @@ from ..training.files import JUDGE, SHIPPED, full_files, open_judge
 from .parts import Part, Result, finish
 from .scaling_batches import draw_given
 from .scaling_draw import Studio, judged, told
-from .scaling_figures import (
-    arm_figures,
-    check_figures,
-    joined,
-    renders_of,
-    search_figures,
-    time_figures,
-    total,
-)
+from .scaling_figures import arm_figures, check_figures, joined, search_figures, time_figures
 from .scaling_probe import cost, pushes_of_steps, rank_correlation, times
+from .scaling_score import renders_of, total
 from .scaling_search import best_fixed, searched
 from .scaling_sets import ARMS, ESTIMATED, Block, block_of_sets
 
@@ -40,8 +33,12 @@ CHECKED, CHECKED_DRAWN, CHECKED_STEPS = 30, 6, 8  # sets that every run decides 
 BLOCK = 12  # sets a part: two of each family
 GIVEN_BLOCK = 120  # of those drawn at given strengths: many ask the same, and share batches
 FIXED = "fixed"
-ENGINE = Path(__file__).resolve().parents[1] / "engine"
 HERE = Path(__file__).parent
+# What pictures and their scores depend on; how figures are made of them is not among it.
+ROOMS = ("engine/control", "engine/sampling", "engine/scaling")
+DRAWING = ("", "_batches", "_draw", "_probe", "_score", "_search", "_sets")
+SCORING = ("captions", "figure", "hints", "judge", "measures", "render", "scenes", "shapes",
+           "words")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,8 @@ def measure(settings: Settings, keep: Path | None = None) -> dict[str, float]:
     if settings.searched:
         figures |= search_figures(results)
     if settings.repeated:
-        figures["same_decision_pct"] = 100 * float(np.mean(_values(results, "again_")))
+        same = np.equal(_values(results, "again_"), 1)  # on every noise
+        figures["same_decision_pct"] = 100 * float(np.mean(same))
     if settings.probed:
         figures |= _probe_figures(results)
     if settings.timed:
@@ -103,9 +101,11 @@ def measure(settings: Settings, keep: Path | None = None) -> dict[str, float]:
 def parts(settings: Settings) -> dict[str, Part]:
     """What a full run consists of, each part good for the code and files that it was made from."""
     torch.set_num_threads(1)  # two threads of one small picture wait for each other
-    code = [*(ENGINE / "scaling").glob("*.py"), *(ENGINE / "control").glob("*.py")]
-    code += [*HERE.glob("scaling*.py"), JUDGE]
-    key = f"{_crc([*full_files(settings.files), *sorted(code)]):08x} {settings.steps}"
+    code = [path for room in ROOMS for path in sorted((HERE.parent / room).glob("*.py"))]
+    code += [HERE / f"scaling{name}.py" for name in DRAWING]
+    code += [JUDGE.parent / f"{name}.py" for name in SCORING]
+    made_of = _crc([*full_files(settings.files), JUDGE, *code])
+    key = f"{made_of:08x} {settings.sets} {settings.steps}"
     studio = partial(_studio, settings.files)
     made = {"checked": Part(partial(_checked, studio), key)}
     for at in range(0, settings.sets, BLOCK):
@@ -118,7 +118,8 @@ def parts(settings: Settings) -> dict[str, Part]:
         for arm in (*ARMS, FIXED):
             needs = (FIXED,) if arm == FIXED else ()
             given = partial(_given, studio, block, arm, settings.steps)
-            made[f"{arm}_{at}"] = Part(given, key, needs)
+            chosen = f"{key} {settings}" if arm == FIXED else key
+            made[f"{arm}_{at}"] = Part(given, chosen, needs)
     truths = tuple(name for name in made if name.startswith("truth_"))
     if settings.sets:
         tuned = partial(block_of_sets, settings.tuned, TUNING_SEED, slice(None))

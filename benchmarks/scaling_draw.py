@@ -82,7 +82,7 @@ class Studio:
         return [Drawn(picture, rows, seconds / len(sets)) for picture in pictures]
 
     def estimate(self, one: Set, seed: int, settings: Settings | None = None) -> tuple[Scale, ...]:
-        """By one step alone."""
+        """By the first steps alone."""
         sides, start = self._sides([one]), torch.zeros(SHAPE)
         hints = _hints([one], ARMS["ones"](len(one.asked)), self.nets)
         found = scales_by_few_steps(self.model, sides, hints, start, seed, settings or Settings())

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..training.hints import KINDS
 from .parts import Result
-from .scaling_sets import ARMS, CLEAN, ESTIMATED, FAMILIES, PROMPT
-from .statistics import interval
+from .scaling_score import renders_of, total
+from .scaling_sets import ARMS, CLEAN, ESTIMATED, FAMILIES
+from .statistics import ends, interval, resamples
 
 Rows = Sequence[Mapping[str, Any]]
 FIXED_ARMS = (*ARMS, "fixed")
@@ -81,10 +81,14 @@ def search_figures(results: Mapping[str, Result]) -> dict[str, float]:
     """Against the best scales of each set, on the sets that were searched."""
     rows = joined(results, "search_")
     names = ("ones", "best", "knowing", "estimated")
-    mean = {name: np.mean([one[name] for one in rows]) for name in names}
-    figures = {f"searched_{name}": float(value) for name, value in mean.items()}
-    gap = mean["best"] - mean["ones"]
-    figures["oracle_gap_closed"] = float((mean["estimated"] - mean["ones"]) / gap)
+    weights = resamples(len(rows)) / len(rows)
+    mean = {name: weights @ np.array([one[name] for one in rows]) for name in names}
+    figures = {f"searched_{name}": float(values[0]) for name, values in mean.items()}
+    for name, most in (("oracle", "best"), ("knowing", "knowing")):
+        closed = (mean["estimated"] - mean["ones"]) / (mean[most] - mean["ones"])
+        figures[f"{name}_gap_closed"] = float(closed[0])
+        lower, upper = ends(closed[1:])
+        figures |= {f"{name}_gap_closed_lower": lower, f"{name}_gap_closed_upper": upper}
     made = joined(results, f"{ESTIMATED}_")[: len(rows)]
     needed = [
         scale == 0
@@ -107,13 +111,6 @@ def time_figures(results: Mapping[str, Result]) -> dict[str, float]:
     return {"time_share": float(np.mean([row["share"] for row in rows])), **each}
 
 
-def renders_of(results: Mapping[str, Result]) -> dict[str, float]:
-    """What true renders score, by kind."""
-    names = (name for name in results if name.startswith("truth_"))
-    scores = [row for name in names for row in results[name]["scores"]]
-    return {kind: float(np.nanmean([row[kind] for row in scores])) for kind in (*KINDS, PROMPT)}
-
-
 def joined(results: Mapping[str, Result], start: str) -> list[Any]:
     """What all blocks whose names start so hold, in order."""
     names = [name for name in results if name.startswith(start) and name[len(start) :].isdigit()]
@@ -121,20 +118,15 @@ def joined(results: Mapping[str, Result], start: str) -> list[Any]:
     return [one for name in names for one in results[name]["sets"]]
 
 
-def total(
-    judged: Sequence[str], scores: Mapping[str, float], renders: Mapping[str, float]
-) -> float:
-    """Mean of the scores that apply, each as a share of what true renders score."""
-    return float(np.nanmean([scores[kind] / renders[kind] for kind in (*judged, PROMPT)]))
-
-
 def _gain(totals: Mapping[str, Any], chosen: Any, name: str) -> dict[str, float]:
-    """Over the best of the fixed arms, in percent of its score."""
+    """Over the best of the fixed arms, in percent of its score; the lowest end over any of them."""
     best = max(FIXED_ARMS, key=lambda arm: totals[arm][chosen].mean())
-    base = totals[best][chosen]
-    gains = 100 * (totals[ESTIMATED][chosen] - base) / base.mean()
+    base = {arm: totals[arm][chosen] for arm in FIXED_ARMS}
+    gains = {
+        arm: 100 * (totals[ESTIMATED][chosen] - each) / each.mean() for arm, each in base.items()
+    }
     return {
-        f"gain_vs_best_fixed_pct{name}": float(gains.mean()),
-        f"gain_lower_pct{name}": interval(gains.tolist())[0],
+        f"gain_vs_best_fixed_pct{name}": float(gains[best].mean()),
+        f"gain_lower_pct{name}": min(interval(each.tolist())[0] for each in gains.values()),
         **{f"best_fixed_is_{arm}{name}": float(arm == best) for arm in FIXED_ARMS},
     }

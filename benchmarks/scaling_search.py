@@ -15,7 +15,7 @@ from ..training.hints import KINDS
 from ..training.judge import Judge
 from .scaling_batches import draw_given
 from .scaling_draw import Drawn, Studio, judged
-from .scaling_figures import total
+from .scaling_score import total
 from .scaling_sets import ARMS, Block
 
 TRIED = (0.0, 0.5, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from .workers import registry_folder
 if TYPE_CHECKING:
     from ..engine.scaling.calibration import Calibrated, Case
 
+DEMO_SETS = 60
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
@@ -41,7 +43,9 @@ def add_parser(commands: Any) -> None:
     scales.add_argument("--sampler", default="dpmpp_2m", help="(%(default)s)")
     scales.add_argument("--scheduler", default="normal", help="(%(default)s)")
     scales.add_argument("--demo", action="store_true", help="of the demo family, on drawn scenes")
-    scales.add_argument("--sets", type=int, default=60, metavar="N", help="at most (%(default)s)")
+    scales.add_argument(
+        "--sets", type=int, metavar="N", help="at most (those of all photos; 60 of drawn scenes)"
+    )
     scales.add_argument("--steps", type=int, default=8, metavar="N", help="(%(default)s)")
     scales.add_argument("--tries", type=int, default=12, metavar="N", help="a set (%(default)s)")
     scales.add_argument("--comfyui", type=Path, metavar="DIR", help="else COMFYUI_DIR's")
@@ -53,7 +57,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     if not args.name or args.name.startswith(".") or not LETTERS.issuperset(args.name):
         raise BadInput("name", args.name, "use letters, digits, - _ and .")
-    if min(args.sets, args.steps, args.tries) < 1:
+    if min(args.sets or 1, args.steps, args.tries) < 1 or args.sets == 0:
         seen = (args.sets, args.steps, args.tries)
         raise BadInput("(--sets, --steps, --tries)", seen, "give 1 or more each")
     target = args.output
@@ -118,7 +122,7 @@ def _open(args: argparse.Namespace) -> Any:
 def _demo(args: argparse.Namespace) -> Iterator[Case]:
     from ..training.demo_trials import demo_trials
 
-    return demo_trials(args.sets, args.steps)
+    return demo_trials(args.sets or DEMO_SETS, args.steps)
 
 
 def _own(args: argparse.Namespace) -> Iterator[Case]:
@@ -129,7 +133,11 @@ def _own(args: argparse.Namespace) -> Iterator[Case]:
     from ..training.own_models import open_models
 
     nets = nets_of(args.controlnet)
-    photos = [_photo(path) for path in photos_of(args.photos)]
+    paths = photos_of(args.photos)
+    used = paths if args.sets is None else paths[: photos_for(args.sets, len(nets))]
+    if len(used) < len(paths):
+        print(f"{args.sets} sets: {len(used)} of {len(paths)} photos are used", flush=True)
+    photos = [_photo(path) for path in used]
     model, vae, sides, opened = open_models(args.checkpoint, nets, (args.prompt, args.negative))
     sampling = Sampling(model, vae, sides, args.steps, args.cfg, args.sampler, args.scheduler)
     return islice(trials_of_photos(sampling, opened, photos, args.resolution), args.sets)
@@ -152,6 +160,13 @@ def nets_of(given: Sequence[str]) -> dict[str, Path]:
             raise why
         found[name] = Path(file)
     return found
+
+
+def photos_for(sets: int, detectors: int) -> int:
+    """How many photos so many sets are made of (`engine.scaling.trial_sets`)."""
+    from ..engine.scaling.trial_sets import sets_of_photo
+
+    return max(2, math.ceil(sets / sets_of_photo(detectors)))
 
 
 def photos_of(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..benchmarks.scaling_draw import Studio, judged
-from ..benchmarks.scaling_figures import renders_of, total
+from ..benchmarks.scaling_score import renders_of, total
 from ..benchmarks.scaling_sets import Block, block_of_sets
 from ..engine.scaling.pushed import Pushed
 from ..engine.scaling.settings import Settings

@@ -51,8 +51,8 @@ def apply_hints(
     out = [[[entry[0], entry[1].copy()] for entry in side] for side in sides]
     told: list[Applied] = []
     for index, hint in enumerate(hints):
-        request, net = hint.condition.request, hint.condition.control_net
-        name = f"{index}:{request.detector}"
+        net = hint.condition.control_net
+        name = name_of(index, hint)
         strength, reason = strength_of(name, hint)
         if net is None:
             reason = "no ControlNet is connected"
@@ -63,6 +63,11 @@ def apply_hints(
             _append(out, net, hint, strength, vae, partial(mark, name))
         told.append(Applied(name, strength, reason is None, reason))
     return out, told
+
+
+def name_of(place: int, hint: Hint) -> str:
+    """Of a condition, by its place in the chain: what nodes and scales call it."""
+    return f"{place}:{hint.condition.request.detector}"
 
 
 def _append(

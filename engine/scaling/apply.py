@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..conditions import Hint
-from ..control import Applied, apply_hints
+from ..control import Applied, apply_hints, name_of
 from ..control.chain import Conditioning
 from ..control.link import TAG
 from ..errors import BadInput
@@ -63,7 +63,7 @@ def apply_scaled(
         BadInput: scales of other conditions than these.
     """
     by_cond = {row.cond: row for row in scales.rows}
-    names = [f"{at}:{hint.condition.request.detector}" for at, hint in enumerate(hints)]
+    names = [name_of(at, hint) for at, hint in enumerate(hints)]
     if list(by_cond) != names:
         do = f"estimate again, these are {', '.join(names)}"
         raise BadInput("scales", ", ".join(by_cond), do)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
+from .pushed import Matrix
+
 ROUNDING = 1e-9  # relative
 
 

@@ -193,7 +193,7 @@ class Estimator:
             scales = decided(pushed, settings, bounds)
         else:  # no reason to end the user's run
             scales = tuple(
-                Scale(name, strength, strength, reason="not measured: its push is not finite")
+                Scale(name, strength, strength, reason="not measured: a push is not finite")
                 for name, strength in zip(conds, strengths, strict=True)
             )
         for link, scale in zip(probe.acting, scales, strict=True):

@@ -70,9 +70,9 @@ def compare(nets: Sequence[Residuals], features: Mapping[int, Tensor]) -> Step |
         for at in same:
             shares = _shares(nets, fill, features[at], at)
             rows = shares.flatten(2)  # [B, K, C h w]
-            gram += (rows @ rows.transpose(1, 2)).double().mean(0).cpu() / len(same)
+            gram += (rows @ rows.transpose(1, 2)).cpu().double().mean(0) / len(same)
             if size == sizes[0]:
-                energy += shares.pow(2).sum(2).transpose(0, 1).flatten(1).double().cpu()
+                energy += shares.pow(2).sum(2).transpose(0, 1).flatten(1).cpu().double()
         grams.append(gram)
     fine, coarse = grams[:COMPARED], grams[COMPARED:]
     return Step(_mean(fine), energy, _mean(coarse) if coarse else None)
@@ -98,15 +98,14 @@ def _mean(grams: Sequence[Tensor]) -> Tensor:
 def _shares(nets: Sequence[Residuals], fill: Sequence[float], feature: Tensor, at: int) -> Tensor:
     """[B, K, C, h w] float32: residuals there by the feature's length; none is zero."""
     length = feature.float().flatten(1).norm(dim=1)[:, None, None].clamp(min=1e-12)
-    nothing = torch.zeros_like(feature, dtype=torch.float32).flatten(2)
-    rows: list[Tensor] = []
-    for residuals, more in zip(nets, fill, strict=True):
+    size = (len(feature), len(nets), feature.shape[1], feature[0, 0].numel())
+    shares = torch.zeros(size, device=feature.device)
+    for row, (residuals, more) in enumerate(zip(nets, fill, strict=True)):
         residual = residuals.get(at)
-        if residual is None or residual.shape[1:] != feature.shape[1:]:  # made for another layer
-            rows.append(nothing)
-        else:
-            rows.append(residual.float().expand(feature.shape).flatten(2) * (more / length))
-    return torch.stack(rows, 1)
+        if residual is not None and residual.shape[1:] == feature.shape[1:]:  # else of other layers
+            whole = residual.float().expand(feature.shape).flatten(2)
+            torch.mul(whole, more / length, out=shares[:, row])
+    return shares
 
 
 def _fill(net: Residuals, same: Sequence[int]) -> float:

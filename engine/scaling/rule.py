@@ -17,20 +17,24 @@ from .scale import Scale
 
 Lower = Callable[[Pushed, Sequence[int]], list[float]]
 NOTHING = 1e-12
-FEWEST_JUDGES = 3  # of two that disagree nobody can say which one is wrong
+FEWEST_JUDGES = 2  # of two alone that disagree nobody can say which one is wrong
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is too much, on the demo family: `benchmarks/scaling_tuning.py`, not on scenes reported.
+    """What is too much. Chosen on the demo family, not on scenes reported, and more lenient than
+    what is best there (`benchmarks/scaling_tuning.py`).
 
     most_cover: share of a push that stronger ones may supply; above, it is pruned.
-    least_push: size of a contribution, as a share of the strongest push; below, it is pruned.
+    least_push: size of a contribution, as a share of the strongest push of those that act as long;
+        below, it is pruned.
     opposed: cosine from which two that push at the same places are in conflict.
     together: overlap of places from which they are the same.
     agree: cosine from which two agree; where no two do, nobody is in doubt.
     enough: cosine that is all the agreement that can be asked for; without such a cap two that
         say nearly the same would make all others look alone.
+    apart: overlap of places up to which two say nothing of each other, so that one with places of
+        its own is not doubted.
     alone, agreed: agreement, as a share of the best, below which a condition is in doubt, and
         from which it is not; in between in proportion.
     lowest, doubted: share of its strength that a condition keeps at least in conflict, in doubt.
@@ -44,6 +48,7 @@ class Rule:
     together: float = 0.3
     agree: float = 0.15
     enough: float = 0.35
+    apart: float = 0.1
     alone: float = 0.65
     agreed: float = 0.85
     lowest: float = 0.5
@@ -52,7 +57,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         shares = (self.most_cover, self.least_push, self.together, self.agree, self.enough)
-        shares += (self.lowest, self.doubted)
+        shares += (self.apart, self.lowest, self.doubted)
         right = all(0 < share <= 1 for share in shares) and self.alone < self.agreed
         if not (right and -1 <= self.opposed <= 0 and 0 <= self.carried <= 1):
             do = "need shares above 0, up to 1, opposed -1..0, alone < agreed and carried 0..1"
@@ -131,7 +136,9 @@ def _prune(pushed: Pushed, rule: Rule, found: list[_Found]) -> list[int]:
             most = max(others, key=lambda other: direction[at, other])
             one.reason = f"covered {one.cover:.2f} by {pushed.conds[most]}"
             _carry(pushed, at, others, rule.carried, found)
-        elif kept and (share := _share_added(pushed, at, others)) <= rule.least_push:
+        elif kept and sizes[at] <= NOTHING:
+            one.reason = "adds nothing"
+        elif others and (share := _share_added(pushed, at, others)) <= rule.least_push:
             one.reason = f"adds {share:.2f} of the strongest"
         else:
             kept.append(at)
@@ -141,10 +148,10 @@ def _prune(pushed: Pushed, rule: Rule, found: list[_Found]) -> list[int]:
 
 
 def _share_added(pushed: Pushed, at: int, others: list[int]) -> float:
-    """What one adds to others as a share of the strongest push: where it adds most."""
+    """What one adds to others as a share of the strongest of them: where it adds most."""
     grams = (pushed.gram,) if pushed.coarse is None else (pushed.gram, pushed.coarse)
     return max(
-        float(sizes_of(gram)[at] / max(sizes_of(gram).max(), NOTHING))
+        float(sizes_of(gram)[at] / max(sizes_of(gram)[[at, *others]].max(), NOTHING))
         * (1 - cover(gram, at, others)) ** 0.5
         for gram in grams
     )
@@ -189,16 +196,18 @@ def _settle_conflicts(pushed: Pushed, rule: Rule, found: list[_Found], kept: lis
 
 
 def _doubt_the_lonely(pushed: Pushed, rule: Rule, found: list[_Found], kept: list[int]) -> None:
-    if len(kept) < FEWEST_JUDGES:
+    square = np.ix_(kept, kept)
+    judges = pushed.where[square] > rule.apart
+    np.fill_diagonal(judges, False)
+    among = pushed.direction[square].clip(0, rule.enough) * judges  # a rival's no is no doubt
+    count = judges.sum(1)
+    agreement = among.sum(1) / count.clip(min=1)
+    judged = np.flatnonzero(count >= FEWEST_JUDGES)
+    best = agreement[judged].max(initial=0.0)
+    if best <= 0 or among.max() < rule.agree:
         return
-    among = pushed.direction[np.ix_(kept, kept)].clip(0, rule.enough)  # a rival's no is no doubt
-    np.fill_diagonal(among, 0)
-    agreement = among.sum(1) / (len(kept) - 1)
-    best = agreement.max()
-    if among.max() < rule.agree or best <= 0:
-        return
-    for at, share in zip(kept, (agreement / best).tolist(), strict=True):
-        one = found[at]
+    for row in judged.tolist():
+        one, share = found[kept[row]], float(agreement[row] / best)
         one.agreement = share
         trust = float(np.clip((share - rule.alone) / (rule.agreed - rule.alone), 0, 1))
         factor = rule.doubted + (1 - rule.doubted) * trust

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..conditions import Hint, Photo, detect
 from ..conditions.view import Levels
-from ..control.chain import Conditioning
+from ..control.chain import Conditioning, name_of
 from .apply import apply_as_asked
 from .few_steps import scales_by_few_steps
 from .pushed import Pushed
@@ -88,7 +88,7 @@ class Trial:
     def _drawn(self, scales: Mapping[str, float]) -> Any:
         """[h, w, 3] uint8."""
         scaled = [
-            _with_strength(hint, scales.get(f"{at}:{hint.condition.request.detector}", 0.0))
+            _with_strength(hint, scales.get(name_of(at, hint), 0.0))
             for at, hint in enumerate(self.hints)
         ]
         with_, start = self.sampling, self._start()
@@ -101,8 +101,15 @@ class Trial:
         picture: Tensor = with_.vae.decode(latent)[0]
         return (picture.clamp(0, 1) * 255).round().byte().cpu().numpy()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the picture: another photo's hint may have another shape."""
+        own = next(hint for hint, good in zip(self.hints, self.good, strict=True) if good)
+        height, width = own.pictures[0].shape[:2]
+        return height, width
+
     def _start(self) -> Tensor:
-        height, width = self.hints[0].pictures[0].shape[:2]
+        height, width = self.size
         start = torch.zeros(1, 4, height // 8, width // 8)
         return comfy.sample.fix_empty_latent_channels(self.sampling.model, start)
 

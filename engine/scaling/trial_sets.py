@@ -40,6 +40,11 @@ def trials_of_photos(
         yield Trial(sampling, (*own[:turn], strange, *own[turn + 1 :]), wrong, seed)
 
 
+def sets_of_photo(detectors: int) -> int:
+    """How many `trials_of_photos` makes of each: of two, leaving one out leaves no set."""
+    return 3 if detectors > 2 else 2
+
+
 def _hint(name: str, net: Any, photo: Photo, resolution: int) -> Hint:
     request = ConditionRequest(name, resolution)
     return Hint(Condition(request, (photo,), net), (detect(request, photo),), "local", 0.0)

@@ -12,8 +12,8 @@ from comfyui_tandem.benchmarks.scaling_figures import (
     joined,
     search_figures,
     time_figures,
-    total,
 )
+from comfyui_tandem.benchmarks.scaling_score import total
 from comfyui_tandem.benchmarks.scaling_sets import ARMS, FAMILIES, block_of_sets
 
 COUNT = 24
@@ -158,6 +158,8 @@ def test_figures_of_the_search() -> None:
     found = search_figures(made)
     assert found["oracle_gap_closed"] == pytest.approx(0.5)
     assert found["searched_knowing"] == pytest.approx(0.65)
+    assert found["knowing_gap_closed"] == pytest.approx(2 / 3)
+    assert found["oracle_gap_closed_lower"] == pytest.approx(0.5)  # all sets are alike
     assert found["wrongly_pruned_complementary_pct"] == 0
     made["estimated_0"]["sets"][0]["scales"] = [0.0, 1.0]
     assert search_figures(made)["wrongly_pruned_complementary_pct"] == 100

@@ -28,3 +28,12 @@ def comfy_modules() -> Iterator[None]:
     yield
     sys.path.remove(folder)
     del kept
+
+
+@pytest.fixture(scope="module", autouse=True)
+def release(comfy_modules: None) -> Iterator[None]:
+    """No module begins with the models of the one before."""
+    yield
+    from .chains import forget
+
+    forget()

@@ -31,10 +31,11 @@ def trials() -> Iterator[list[Any]]:
     file = SHIPPED / CONTROL_NETS / control_file("edge")
     edge = comfy.controlnet.load_controlnet(str(file))
     sides = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in ("snow", "")]
-    photos = [
-        Photo(np.asarray(Image.open(path).convert("RGB")))
+    first, second = (
+        np.asarray(Image.open(path).convert("RGB"))
         for path in sorted(SCENES.glob("*_picture.png"))[:2]
-    ]
+    )
+    photos = [Photo(first[:192]), Photo(second)]  # a wide one and a square one
     sampling = Sampling(model, vae, sides, 1, 4.5, "euler", "normal")
     nets = dict.fromkeys(DETECTORS, edge)
     yield list(trials_of_photos(sampling, nets, photos, 128))
@@ -42,13 +43,17 @@ def trials() -> Iterator[list[Any]]:
 
 
 def test_sets_are_right_short_and_wrong(trials: list[Any]) -> None:
+    from comfyui_tandem.engine.scaling.trial_sets import sets_of_photo
+
     assert [len(trial.hints) for trial in trials] == [3, 2, 3] * 2
+    assert [sets_of_photo(count) for count in (2, 3, 4)] == [2, 3, 3]
     assert [trial.photo for trial in trials] == [0] * 3 + [1] * 3
     assert [trial.good for trial in trials[:3]] == [(True,) * 3, (True,) * 2, (False, True, True)]
     whole, short, wrong, other, *_ = trials
     assert short.hints == whole.hints[1:]
     assert wrong.hints[0].pictures == other.hints[0].pictures
     assert wrong.hints[1:] == whole.hints[1:]
+    assert wrong.size == whole.size == (128, 168) != other.size
 
 
 def test_a_trial_shows_pushes_and_scores_what_is_followed(trials: list[Any]) -> None:

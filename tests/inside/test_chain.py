@@ -44,11 +44,8 @@ def prompts() -> tuple[Any, Any]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
+def release_own() -> Iterator[None]:
     yield
-    import comfy.model_management
-
-    comfy.model_management.unload_all_models()
     prompts.cache_clear()
     parts.cache_clear()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .chains import both, chained, forget, net, stock, unrolled
+from .chains import both, chained, net, stock, unrolled
 from .narrow import CONTEXT, DOWN, HEAD_WIDTH, WIDTHS, sample
 from .narrow_nets import control_net, hint, random_network
 from .test_fit import decoder_inputs
@@ -26,9 +26,8 @@ def compact() -> Any:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
+def release_own() -> Iterator[None]:
     yield
-    forget()
     compact.cache_clear()
 
 

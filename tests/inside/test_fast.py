@@ -29,11 +29,8 @@ def net(seed: int) -> Any:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
+def release_own() -> Iterator[None]:
     yield
-    import comfy.model_management
-
-    comfy.model_management.unload_all_models()
     model.cache_clear()
     net.cache_clear()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from .chains import Sides, both, forget, net, stock
+from .chains import Sides, both, net, stock
 from .core_nodes import core_nodes
 from .narrow import sample
 from .narrow_nets import asked, calls
@@ -15,12 +15,6 @@ from .scaled import applied, flat, redundant, reported
 
 pytestmark = pytest.mark.comfy
 STEPS = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
-    yield
-    forget()
 
 
 def test_the_report_tells_why_it_knows_nothing_of_a_latent() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from .chains import Sides, both, forget, net, stock, unrolled
+from .chains import Sides, both, net, stock, unrolled
 from .core_nodes import core_nodes
 from .narrow import conditioning as prompt
 from .narrow import sample
@@ -17,12 +16,6 @@ from .scaled import applied, applied_by, redundant, reported
 
 pytestmark = pytest.mark.comfy
 STEPS, LONG = 4, 10  # of long steps, of short ones
-
-
-@pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
-    yield
-    forget()
 
 
 CASES: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .chains import adapter, control_lora, foreign_net, forget, net, stock
+from .chains import adapter, control_lora, foreign_net, net, stock
 from .narrow import conditioning as prompt
 from .narrow import sample
 from .narrow_nets import asked, calls
@@ -21,11 +21,10 @@ STEPS = 3
 
 
 @pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
+def release_own() -> Iterator[None]:
     yield
     xl_model.cache_clear()
     xl_net.cache_clear()
-    forget()
 
 
 @pytest.mark.parametrize("cfg", [4.0, 1.0])

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from .chains import forget, net, stock
+from .chains import net, stock
 from .narrow import sample
 from .narrow_nets import asked
 from .scaled import applied, redundant, reported
 
 pytestmark = pytest.mark.comfy
 FINE_ROWS = 4  # of the second of four resolutions on a latent of 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
-    yield
-    forget()
 
 
 def test_sums_take_each_resolution_by_its_own_factor() -> None:

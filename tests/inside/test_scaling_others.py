@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .chains import chained, foreign_net, forget, net, stock
+from .chains import chained, foreign_net, net, stock
 from .narrow import sample
 from .narrow_nets import asked, hint
 from .scaled import applied, redundant, reported
@@ -15,12 +14,6 @@ from .scaled import applied, redundant, reported
 pytestmark = pytest.mark.comfy
 STEPS = 2
 LEFT_OUT = ["its hint is one flat colour", "strength 0", "no ControlNet is connected"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
-    yield
-    forget()
 
 
 def as_asked_for(rows: list[dict[str, Any]]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .chains import adapter, both, foreign_net, forget, net, stock
+from .chains import adapter, both, foreign_net, net, stock
 from .narrow import conditioning as prompt
 from .narrow import sample
 from .narrow_nets import asked, calls
@@ -15,12 +14,6 @@ from .scaled import applied, applied_by, reported
 
 pytestmark = pytest.mark.comfy
 STEPS = 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
-    yield
-    forget()
 
 
 def paced(unchanged: float, least: float = 0.0, least_push: float = 0.1) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .chains import Sides, forget, net, stock
+from .chains import Sides, net, stock
 from .core_nodes import core_nodes
 from .narrow import sample
 from .narrow_nets import asked, calls
@@ -15,12 +14,6 @@ from .scaled import applied, applied_by, redundant, reported
 
 pytestmark = pytest.mark.comfy
 STEPS = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
-    yield
-    forget()
 
 
 def sampled(sides: Sides, latent: dict[str, Any], seed: int = 1, **more: Any) -> Any:

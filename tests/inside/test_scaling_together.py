@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .chains import Sides, both, forget, stock
+from .chains import Sides, both, stock
 from .core_nodes import core_nodes
 from .narrow import sample
 from .narrow_nets import asked, calls, control_net, hint
@@ -20,11 +20,10 @@ STEPS = 4
 
 
 @pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
+def release_own() -> Iterator[None]:
     yield
     prompted.cache_clear()
     hinted.cache_clear()
-    forget()
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +14,6 @@ from .chains import (
     areas,
     both,
     chained,
-    forget,
     net,
     parted,
     positive_only,
@@ -30,12 +29,6 @@ from .narrow_nets import asked, calls, hint
 
 pytestmark = pytest.mark.comfy
 STEPS = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def release() -> Iterator[None]:
-    yield
-    forget()
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -28,7 +28,7 @@ def pushed(
     rows: Rows,
     strengths: tuple[float, ...] = (),
     spans: tuple[tuple[float, float], ...] = (),
-    where: float = 1.0,
+    where: float | Rows = 1.0,
 ) -> Pushed:
     count = len(rows)
     overlap = np.full((count, count), where)
@@ -136,6 +136,17 @@ def test_who_agrees_with_nobody_is_doubted_where_the_others_agree() -> None:
     assert [one.agreement for one in pair] == [None, None]
 
 
+def test_who_has_places_of_its_own_is_not_doubted() -> None:
+    """A pose beside the edges and lines of something else."""
+    three = ((3.0, 1.0, 0), (1.0, 3.0, 0), (0.0, 0.0, 3.0))
+    where = np.ones((3, 3))
+    assert scales(rows(*three), where=where)[2].scale == RULE.doubted
+    where[2, :2] = where[:2, 2] = 0
+    found = scales(rows(*three), where=where)
+    assert [one.scale for one in found] == [1, 1, 1]
+    assert [one.agreement for one in found] == [None] * 3  # each has one judge or none
+
+
 def test_a_rivals_no_is_no_doubt() -> None:
     """Of two scenes' hints the one that another kind agrees with is not doubted for the other."""
     cosines = np.array([(1.0, 0.6, -0.2), (0.6, 1.0, 0.0), (-0.2, 0.0, 1.0)])
@@ -162,6 +173,14 @@ def test_of_equals_the_one_that_lasts_longer_stays() -> None:
     for spans in (((0.0, 0.5), (0.0, 1.0)), ((0.0, 1.0), (0.0, 0.5))):
         found = decide(pushed(same, spans=spans), RULE)
         assert [one.pruned for one in found] == [span == (0.0, 0.5) for span in spans]
+
+
+def test_a_weak_one_stays_for_when_the_strong_one_has_ended() -> None:
+    weak = rows((9, 0), (0, 0.1))
+    assert scales(weak)[1].reason == "adds 0.01 of the strongest"
+    assert [one.pruned for one in scales(weak, spans=((0.0, 0.3), (0.0, 1.0)))] == [False, False]
+    silent = scales(rows((9, 0), (0, 0)), spans=((0.0, 0.3), (0.0, 1.0)))[1]
+    assert silent.pruned and silent.reason == "adds nothing"
 
 
 def test_only_who_lasts_as_long_covers() -> None:
