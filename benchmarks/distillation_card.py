@@ -41,7 +41,7 @@ def members_text(result: Mapping[str, Any]) -> str:
         f"{TEACHER_STEPS} steps with CFG the lower of both:",
         "",
         *(_goal(figures, name, least) for name, least in LEAST.items()),
-        _gain(figures, settings["more"]),
+        _gain(figures, settings),
         f"- 8-bit weights take {figures['int8_size_ratio']:.3f} of 32-bit ones (goal "
         f"{MOST_INT8_SIZE:g}: {_verdict(figures['int8_size_ratio'] <= MOST_INT8_SIZE)}), and "
         f"{figures['int8_time_ratio']:.2f} of their time a call; values of pictures differ by "
@@ -61,12 +61,14 @@ def _goal(figures: Mapping[str, float], name: str, least: float) -> str:
     return f"- `{name}` {found:.3f} (goal {least:g}: {_verdict(found >= least)})"
 
 
-def _gain(figures: Mapping[str, float], more: int) -> str:
+def _gain(figures: Mapping[str, float], settings: Mapping[str, Any]) -> str:
     lower = figures["two_phase_gain_lower"]
     other = figures["larger_teacher_gain"]
+    hinted = settings["more"] * settings["hinted"]
+    plain = settings["more"] * settings["draws"] * settings["scenes"]
     return (
-        f"- Two phases over consistency alone, on {more} times as many scenes: "
-        f"{figures['two_phase_gain']:.3f}, lower end {lower:.3f} (goal above 0: "
+        f"- Two phases over consistency alone, on {plain} captions and on {hinted} with hints, the "
+        f"lower of both: {figures['two_phase_gain']:.3f}, lower end {lower:.3f} (goal above 0: "
         f"{_verdict(lower > 0)}); over a teacher as small as the student: {other:.3f}, lower end "
         f"{figures['larger_teacher_gain_lower']:.3f}."
     )
