@@ -57,8 +57,8 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     if not args.name or args.name.startswith(".") or not LETTERS.issuperset(args.name):
         raise BadInput("name", args.name, "use letters, digits, - _ and .")
-    if min(args.sets or 1, args.steps, args.tries) < 1 or args.sets == 0:
-        seen = (args.sets, args.steps, args.tries)
+    seen = (args.sets, args.steps, args.tries)
+    if any(number is not None and number < 1 for number in seen):
         raise BadInput("(--sets, --steps, --tries)", seen, "give 1 or more each")
     target = args.output
     if target is None:
